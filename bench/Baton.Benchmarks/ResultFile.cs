@@ -1,0 +1,32 @@
+using System.Text.Json;
+
+namespace Baton.Benchmarks;
+
+/// <summary>Writes a measurement to <c>bench/results/NAME.json</c> with the command and the machine, so that a change is a diff.</summary>
+public static class ResultFile
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    public static void Write(string name, string command, object figures)
+    {
+        string path = Path.Combine(FindResults(), name + ".json");
+        object document = new
+        {
+            command,
+            machine = new { cores = Environment.ProcessorCount, os = Environment.OSVersion.ToString(), dotnet = Environment.Version.ToString() },
+            figures,
+        };
+        File.WriteAllText(path, JsonSerializer.Serialize(document, Indented) + "\n");
+        Console.WriteLine($"written: {path}");
+    }
+
+    private static string FindResults()
+    {
+        for (DirectoryInfo? at = new(Environment.CurrentDirectory); at is not null; at = at.Parent)
+        {
+            string candidate = Path.Combine(at.FullName, "bench", "results");
+            if (Directory.Exists(candidate)) return candidate;
+        }
+        return Environment.CurrentDirectory;
+    }
+}

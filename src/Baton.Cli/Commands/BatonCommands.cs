@@ -1,0 +1,12 @@
+using System.CommandLine;
+
+namespace Baton.Cli.Commands;
+
+/// <summary>Every command of <c>baton</c>, in the order of its help.</summary>
+internal static class BatonCommands
+{
+    public static IEnumerable<Command> All()
+    {
+        yield break;
+    }
+}

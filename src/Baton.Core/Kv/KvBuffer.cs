@@ -1,0 +1,30 @@
+using System.Buffers;
+using System.Diagnostics;
+
+namespace Baton.Core.Kv;
+
+/// <summary>One chunk's payload in pooled memory. It has one owner, who disposes it once; passing it on passes the ownership.</summary>
+public sealed class KvBuffer : IDisposable
+{
+    private byte[]? _array;
+
+    private KvBuffer(byte[] array, int length) => (_array, Length) = (array, length);
+
+    public int Length { get; }
+
+    public Span<byte> Span => Array.AsSpan(0, Length);
+
+    public Memory<byte> Memory => Array.AsMemory(0, Length);
+
+    private byte[] Array => _array ?? throw new UnreachableException("A KV buffer was used after it went back to the pool.");
+
+    /// <summary>Rents <paramref name="length"/> bytes, not cleared. The caller checks the length against the handshake's limits first.</summary>
+    public static KvBuffer Rent(int length) => new(ArrayPool<byte>.Shared.Rent(length), length);
+
+    public void Dispose()
+    {
+        byte[]? array = Interlocked.Exchange(ref _array, null);
+        if (array is null) throw new UnreachableException("A KV buffer was returned twice.");
+        ArrayPool<byte>.Shared.Return(array);
+    }
+}
