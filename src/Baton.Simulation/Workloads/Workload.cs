@@ -1,0 +1,31 @@
+namespace Baton.Simulation.Workloads;
+
+/// <summary>One request of a workload. Lengths in tokens, times since the start of the run.</summary>
+/// <param name="Index">0-based, in order of arrival; also seeds the prompt's tokens.</param>
+/// <param name="ArrivesAt">Intended arrival. In a closed loop: not before the request that frees its place has ended.</param>
+/// <param name="HashIds">Blocks of the prompt that other requests share (Mooncake's hash ids); empty when nothing is known.</param>
+/// <param name="Conversation">Turns with the same number belong together and follow each other; -1 for none.</param>
+public sealed record WorkloadRequest(
+    int Index, TimeSpan ArrivesAt, int PromptTokens, int OutputTokens, IReadOnlyList<int> HashIds, int Conversation = -1);
+
+/// <summary>What arrives when. A list that was drawn from one seed, so that every policy sees the same requests.</summary>
+/// <param name="Concurrency">0: open loop, arrivals are fixed. Otherwise a closed loop with so many requests in flight.</param>
+public sealed record Workload(string Description, IReadOnlyList<WorkloadRequest> Requests, int Concurrency = 0)
+{
+    /// <summary>Draws <paramref name="count"/> requests.</summary>
+    public static Workload Draw(int count, ArrivalProcess arrivals, LengthDistribution prompt, LengthDistribution output, ulong seed)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        // A stream of its own for each of the three: another length distribution leaves the arrivals where they were.
+        Core.Randomness.SeededRandom random = new(seed);
+        Core.Randomness.SeededRandom gaps = random.Fork(1), prompts = random.Fork(2), outputs = random.Fork(3);
+        WorkloadRequest[] requests = new WorkloadRequest[count];
+        TimeSpan at = TimeSpan.Zero;
+        for (int i = 0; i < count; i++)
+        {
+            requests[i] = new WorkloadRequest(i, at, prompt.Draw(prompts), output.Draw(outputs), []);
+            at += arrivals.NextGap(i, gaps);
+        }
+        return new Workload($"{count} requests, {arrivals}, prompt {prompt}, output {output}, seed {seed}", requests, arrivals.Concurrency);
+    }
+}

@@ -1,0 +1,123 @@
+using Baton.Core.Randomness;
+using Baton.Simulation.Workloads;
+
+namespace Baton.Simulation.Tests.Workloads;
+
+public sealed class WorkloadTests
+{
+    private static readonly LengthDistribution Prompt = new LengthDistribution.Fixed(3500);
+    private static readonly LengthDistribution Output = new LengthDistribution.Fixed(5);
+
+    [Fact]
+    public void The_generator_gives_the_published_reference_numbers()
+    {
+        SeededRandom random = new(1234567);
+
+        Assert.Equal([6457827717110365317, 3203168211198807973, 9817491932198370423], new[] { random.NextUInt64(), random.NextUInt64(), random.NextUInt64() });
+    }
+
+    [Fact]
+    public void The_same_seed_draws_the_same_workload_and_another_seed_another()
+    {
+        Workload a = Workload.Draw(50, new ArrivalProcess.Poisson(2.6), Prompt, Output, seed: 7);
+        Workload b = Workload.Draw(50, new ArrivalProcess.Poisson(2.6), Prompt, Output, seed: 7);
+        Workload c = Workload.Draw(50, new ArrivalProcess.Poisson(2.6), Prompt, Output, seed: 8);
+
+        Assert.Equal(a.Requests.Select(r => r.ArrivesAt), b.Requests.Select(r => r.ArrivesAt));
+        Assert.NotEqual(a.Requests.Select(r => r.ArrivesAt), c.Requests.Select(r => r.ArrivesAt));
+    }
+
+    [Fact]
+    public void Another_length_distribution_leaves_the_arrivals_where_they_were()
+    {
+        Workload fixedLengths = Workload.Draw(50, new ArrivalProcess.Poisson(2), Prompt, Output, seed: 7);
+        Workload mixed = Workload.Draw(50, new ArrivalProcess.Poisson(2), new LengthDistribution.LogNormal(3500, 1, 32000), Output, seed: 7);
+
+        Assert.Equal(fixedLengths.Requests.Select(r => r.ArrivesAt), mixed.Requests.Select(r => r.ArrivesAt));
+    }
+
+    [Fact]
+    public void Poisson_arrivals_come_at_the_rate_that_was_asked_for()
+    {
+        Workload workload = Workload.Draw(20_000, new ArrivalProcess.Poisson(4), Prompt, Output, seed: 1);
+
+        double rate = workload.Requests.Count / workload.Requests[^1].ArrivesAt.TotalSeconds;
+
+        Assert.InRange(rate, 3.9, 4.1); // three standard errors are 0.085
+    }
+
+    [Fact]
+    public void An_infinite_rate_is_everything_at_once()
+    {
+        Workload workload = Workload.Draw(10, new ArrivalProcess.Poisson(double.PositiveInfinity), Prompt, Output, seed: 1);
+
+        Assert.All(workload.Requests, r => Assert.Equal(TimeSpan.Zero, r.ArrivesAt));
+    }
+
+    [Fact]
+    public void Bursts_pause_after_each_full_burst()
+    {
+        Workload workload = Workload.Draw(5, new ArrivalProcess.Burst(2, TimeSpan.FromSeconds(3)), Prompt, Output, seed: 1);
+
+        Assert.Equal([0, 0, 3, 3, 6], workload.Requests.Select(r => (int)r.ArrivesAt.TotalSeconds));
+    }
+
+    [Fact]
+    public void Log_normal_lengths_have_the_mean_that_was_asked_for()
+    {
+        SeededRandom random = new(3);
+        LengthDistribution lengths = new LengthDistribution.LogNormal(3500, 0.8, 1_000_000);
+
+        double mean = Enumerable.Range(0, 50_000).Average(_ => lengths.Draw(random));
+
+        Assert.InRange(mean, 3500 * 0.97, 3500 * 1.03);
+    }
+
+    [Fact]
+    public void Each_turn_of_a_conversation_begins_with_the_blocks_of_the_turn_before()
+    {
+        Workload workload = new Conversations { Count = 20 }.Draw(seed: 5);
+
+        Assert.Equal(80, workload.Requests.Count);
+        Assert.Equal(workload.Requests.OrderBy(r => r.ArrivesAt).Select(r => r.Index), workload.Requests.Select(r => r.Index));
+        Assert.All(workload.Requests.GroupBy(r => r.Conversation), turns =>
+        {
+            foreach ((WorkloadRequest earlier, WorkloadRequest later) in turns.Zip(turns.Skip(1)))
+            {
+                Assert.True(later.PromptTokens > earlier.PromptTokens + earlier.OutputTokens);
+                Assert.Equal(earlier.HashIds, later.HashIds.Take(earlier.HashIds.Count));
+            }
+        });
+    }
+
+    [Fact]
+    public void A_mooncake_trace_is_read_line_by_line()
+    {
+        using StringReader text = new("""
+            {"timestamp": 0, "input_length": 6755, "output_length": 500, "hash_ids": [0, 1, 2]}
+
+            {"timestamp": 27482, "input_length": 12, "output_length": 1}
+            """);
+
+        Workload workload = TraceFile.Read("t", text);
+
+        Assert.Equal([6755, 12], workload.Requests.Select(r => r.PromptTokens));
+        Assert.Equal(27.482, workload.Requests[1].ArrivesAt.TotalSeconds);
+        Assert.Equal([0, 1, 2], workload.Requests[0].HashIds);
+    }
+
+    [Theory]
+    [InlineData("{\"timestamp\": 0, \"input_length\": 5}", "no output_length")]
+    [InlineData("{\"timestamp\": -1, \"input_length\": 5, \"output_length\": 1}", "timestamp must be")]
+    [InlineData("[1]", "no timestamp")]
+    [InlineData("not json", "line 1")]
+    [InlineData("{\"timestamp\": \"x\", \"input_length\": 5, \"output_length\": 1}", "line 1")]
+    public void A_bad_line_is_named(string line, string expected)
+    {
+        using StringReader text = new(line);
+
+        FormatException problem = Assert.Throws<FormatException>(() => TraceFile.Read("t", text));
+
+        Assert.Contains(expected, problem.Message, StringComparison.Ordinal);
+    }
+}
