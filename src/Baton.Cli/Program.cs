@@ -1,7 +1,27 @@
 using System.CommandLine;
+using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
+using Baton.Cli;
 using Baton.Cli.Commands;
+using Baton.Cli.Supervision;
 
 // One file a command in Commands/; this list is the order of `baton --help`.
 RootCommand root = new("Baton: large language models served with prefill and decode on separate, data-parallel workers.");
+Option<bool> exitWithParent = new("--exit-with-parent") { Hidden = true, Recursive = true, Description = "Stop when standard input ends." };
+root.Add(exitWithParent);
 foreach (Command command in BatonCommands.All()) root.Add(command);
-return await root.Parse(args).InvokeAsync();
+
+ParseResult parsed = root.Parse(args);
+if (parsed.Action is ParseErrorAction)
+{
+    foreach (ParseError error in parsed.Errors) await Console.Error.WriteLineAsync(error.Message);
+    await Console.Error.WriteLineAsync($"See: baton {(parsed.CommandResult.Command == root ? "" : parsed.CommandResult.Command.Name + " ")}--help");
+    return ExitCodes.BadArguments;
+}
+
+using CancellationTokenSource stop = new();
+if (parsed.GetValue(exitWithParent)) ParentWatch.Start(stop, ProductionClock.Time);
+
+// Long enough for a worker to end its requests and for `up` to end its workers; then the process ends in any case.
+InvocationConfiguration configuration = new() { ProcessTerminationTimeout = TimeSpan.FromSeconds(30) };
+return await parsed.InvokeAsync(configuration, stop.Token);

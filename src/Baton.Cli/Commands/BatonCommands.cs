@@ -7,6 +7,7 @@ internal static class BatonCommands
 {
     public static IEnumerable<Command> All()
     {
-        yield break;
+        yield return UpCommand.Create(ProductionClock.Time);
+        yield return DoctorCommand.Create(ProductionClock.Time);
     }
 }

@@ -1,0 +1,31 @@
+namespace Baton.Cli.Supervision;
+
+/// <summary>The child's half of the promise that no child outlives its supervisor: stops this process when its standard input ends.</summary>
+internal static class ParentWatch
+{
+    /// <summary>After this the process ends in the middle of whatever it still does: with its parent gone, nobody else would end it.</summary>
+    private static readonly TimeSpan LastDeadline = TimeSpan.FromSeconds(20);
+
+    /// <summary>Kept here because a timer that nobody refers to may be collected before it fires.</summary>
+    private static ITimer? s_lastDeadline;
+
+    /// <summary>Watches from a background thread, since a read of standard input cannot be cancelled.</summary>
+    /// <param name="stop">Cancelled when the input ends.</param>
+    public static void Start(CancellationTokenSource stop, TimeProvider time)
+    {
+        Thread watcher = new(() => Watch(stop, time)) { IsBackground = true, Name = "parent-watch" };
+        watcher.Start();
+    }
+
+    private static void Watch(CancellationTokenSource stop, TimeProvider time)
+    {
+        Stream input = Console.OpenStandardInput();
+        Span<byte> ignored = stackalloc byte[256];
+        while (input.Read(ignored) > 0)
+        {
+        }
+
+        s_lastDeadline = time.CreateTimer(_ => Environment.Exit(1), null, LastDeadline, Timeout.InfiniteTimeSpan);
+        stop.Cancel();
+    }
+}
