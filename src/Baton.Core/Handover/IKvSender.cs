@@ -15,11 +15,11 @@ public interface IKvSender : IDisposable
     /// <summary>From now on decode's claim of this room is reported. <paramref name="promptTokens"/> must equal what the claim says.</summary>
     void Open(BootstrapRoom room, int promptTokens);
 
-    /// <summary>Queues a chunk of a claimed room. Chunks of a room go out in the order of the calls.</summary>
-    /// <returns>False when the link's window is full: nothing was taken, ask again after a <see cref="KvSenderEventKind.WindowOpen"/>.</returns>
+    /// <summary>Sets aside <paramref name="payloadBytes"/> of the link's window for a chunk of a claimed room, until the next <see cref="Poll"/>.</summary>
+    /// <returns>False when the room is not claimed or the window is full: nothing was set aside, ask again after a <see cref="KvSenderEventKind.WindowOpen"/>.</returns>
     bool CanSend(BootstrapRoom room, int payloadBytes);
 
-    /// <summary>Takes over <paramref name="payload"/> and sends it. Only after <see cref="CanSend"/> said yes in this turn.</summary>
+    /// <summary>Takes over <paramref name="payload"/> and sends it. Only after <see cref="CanSend"/> said yes in this turn. Chunks go out in the order of the calls.</summary>
     void SendChunk(BootstrapRoom room, KvRange range, KvBuffer payload);
 
     /// <summary>Queues the last frame. <see cref="KvSenderEventKind.Delivered"/> follows when decode has imported everything.</summary>
@@ -31,6 +31,9 @@ public interface IKvSender : IDisposable
     /// <summary>Moves what has happened since the last call into <paramref name="events"/>, in order.</summary>
     /// <param name="now">Rank time; early claims and tombstones past their deadline are dropped.</param>
     void Poll(TimeSpan now, List<KvSenderEvent> events);
+
+    /// <summary>When <see cref="Poll"/> has to be called again even if nothing wakes the rank, or null for never.</summary>
+    TimeSpan? NextDeadline => null;
 }
 
 public enum KvSenderEventKind

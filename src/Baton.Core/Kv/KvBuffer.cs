@@ -12,6 +12,10 @@ public sealed class KvBuffer : IDisposable
 
     public int Length { get; }
 
+    /// <summary>Called once with <see cref="Length"/> when the memory goes back, on the thread that disposes. Must not throw.</summary>
+    /// <remarks>A KV receiver sets it on the buffers that it hands out: the peer's window opens again when the rank has really used them up.</remarks>
+    public Action<int>? Returned { get; set; }
+
     public Span<byte> Span => Array.AsSpan(0, Length);
 
     public Memory<byte> Memory => Array.AsMemory(0, Length);
@@ -26,5 +30,6 @@ public sealed class KvBuffer : IDisposable
         byte[]? array = Interlocked.Exchange(ref _array, null);
         if (array is null) throw new UnreachableException("A KV buffer was returned twice.");
         ArrayPool<byte>.Shared.Return(array);
+        Returned?.Invoke(Length);
     }
 }

@@ -23,4 +23,18 @@ public sealed class KvBufferTests
         Assert.Throws<UnreachableException>(() => buffer.Span.Length);
         Assert.Throws<UnreachableException>(buffer.Dispose);
     }
+
+    [Fact]
+    public void Its_observer_hears_of_the_one_return_and_of_no_second()
+    {
+        List<int> returned = [];
+        KvBuffer buffer = KvBuffer.Rent(100);
+        buffer.Returned = returned.Add;
+
+        buffer.Dispose();
+
+        Assert.Equal([100], returned);
+        Assert.Throws<UnreachableException>(buffer.Dispose);
+        Assert.Equal([100], returned);
+    }
 }
