@@ -7,7 +7,7 @@ internal static class ParentWatch
     private static readonly TimeSpan LastDeadline = TimeSpan.FromSeconds(20);
 
     /// <summary>Kept here because a timer that nobody refers to may be collected before it fires.</summary>
-    private static ITimer? s_lastDeadline;
+    private static ITimer? _lastDeadline;
 
     /// <summary>Watches from a background thread, since a read of standard input cannot be cancelled.</summary>
     /// <param name="stop">Cancelled when the input ends.</param>
@@ -25,7 +25,7 @@ internal static class ParentWatch
         {
         }
 
-        s_lastDeadline = time.CreateTimer(_ => Environment.Exit(1), null, LastDeadline, Timeout.InfiniteTimeSpan);
+        _lastDeadline = time.CreateTimer(_ => Environment.Exit(1), null, LastDeadline, Timeout.InfiniteTimeSpan);
         stop.Cancel();
     }
 }
