@@ -1,0 +1,118 @@
+using System.Runtime.InteropServices;
+using Baton.Core.Engine;
+using Baton.Core.Ids;
+using Baton.Core.Kv;
+using Baton.LlamaCpp.Native;
+
+namespace Baton.LlamaCpp.Engine;
+
+/// <summary>The cells of one context: every <c>seq_*</c> and <c>state_seq_*</c> call, each behind the checks that the library does not make.</summary>
+/// <remarks>
+/// Ids outside [0, n_seq_max) abort the process, -1 means "all sequences" to some calls, and a partial copy needs the unified cache.
+/// Two ids above the scheduler's are scratch: one receives an import before it joins its sequence, one holds an export.
+/// </remarks>
+internal sealed unsafe class KvMemory : IDisposable
+{
+    private readonly nint _context;
+    private readonly nint _memory;
+    private readonly int _maxSequences;
+    private readonly KvBlob _blob;
+    private byte* _scratch;
+    private long _scratchBytes;
+    private int[] _rowOf = [];
+
+    internal KvMemory(nint context, nint memory, int maxSequences, KvLayout layout)
+    {
+        (_context, _memory, _maxSequences, _blob) = (context, memory, maxSequences, new KvBlob(layout));
+    }
+
+    internal const int ScratchSequences = 2;
+
+    private int ImportScratch => _maxSequences;
+
+    private int ExportScratch => _maxSequences + 1;
+
+    internal KvLayout Layout => _blob.Layout;
+
+    /// <summary>Frees all cells of a sequence.</summary>
+    internal void Clear(SequenceId sequence) => Remove(Checked(sequence), 0);
+
+    /// <summary>Frees the cells from position <paramref name="start"/> on.</summary>
+    internal void Truncate(SequenceId sequence, int start) => Remove(Checked(sequence), start);
+
+    /// <summary>Copies computed positions into <paramref name="payload"/>, which has exactly their size.</summary>
+    /// <exception cref="EngineException">The library does not have those positions, though the engine computed them.</exception>
+    internal void Export(SequenceId sequence, KvRange range, Span<byte> payload)
+    {
+        int source = Checked(sequence);
+        long bytes = _blob.SizeOf(range.TokenCount);
+        EnsureScratch(bytes, range.TokenCount);
+        NativeMethods.SequenceCopy(_memory, source, ExportScratch, range.Start, range.End);
+        try
+        {
+            nuint size = NativeMethods.StateSize(_context, ExportScratch);
+            if (size != (nuint)bytes) throw new EngineException($"{sequence}: the state of {range} has {size} bytes where {bytes} were expected.");
+            nuint written = NativeMethods.StateGet(_context, _scratch, size, ExportScratch);
+            if (written != size) throw new EngineException($"{sequence}: the library wrote {written} of {size} bytes of state.");
+        }
+        finally
+        {
+            Remove(ExportScratch, 0);
+        }
+        _blob.Read(new ReadOnlySpan<byte>(_scratch, (int)bytes), range, payload, _rowOf);
+    }
+
+    /// <summary>Adds positions to a sequence. The caller has checked that they continue it, fit the cells and have the layout's size.</summary>
+    /// <returns>False when a value is not finite or the library refused; the sequence is as before.</returns>
+    internal bool TryImport(SequenceId sequence, KvRange range, ReadOnlySpan<byte> payload)
+    {
+        int destination = Checked(sequence);
+        if (!KvPayloadCheck.IsFinite(payload, Layout, range.TokenCount)) return false;
+        long bytes = _blob.SizeOf(range.TokenCount);
+        EnsureScratch(bytes, range.TokenCount);
+        _blob.Write(new Span<byte>(_scratch, (int)bytes), range, ImportScratch, payload);
+
+        // set_data empties its destination first, so the chunk goes to a scratch sequence; copying from there only tags cells.
+        nuint consumed = NativeMethods.StateSet(_context, _scratch, (nuint)bytes, ImportScratch);
+        bool isComplete = consumed == (nuint)bytes
+            && NativeMethods.SequenceMinPosition(_memory, ImportScratch) == range.Start
+            && NativeMethods.SequenceMaxPosition(_memory, ImportScratch) == range.End - 1;
+        if (isComplete) NativeMethods.SequenceCopy(_memory, ImportScratch, destination, range.Start, range.End);
+        Remove(ImportScratch, 0);
+        return isComplete;
+    }
+
+    /// <summary>-1 when the sequence is empty.</summary>
+    internal int LastPosition(SequenceId sequence) => NativeMethods.SequenceMaxPosition(_memory, Checked(sequence));
+
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree(_scratch);
+        _scratch = null;
+    }
+
+    private int Checked(SequenceId sequence)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(sequence.Value);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(sequence.Value, _maxSequences);
+        return sequence.Value;
+    }
+
+    private void Remove(int id, int start)
+    {
+        if (NativeMethods.SequenceRemove(_memory, id, start, -1) == 0) throw new EngineException($"llama_memory_seq_rm refused sequence {id} from position {start} on.");
+    }
+
+    /// <summary>Native and kept: a fresh array per chunk costs ten times the copy in page faults.</summary>
+    private void EnsureScratch(long bytes, int tokens)
+    {
+        if (bytes > int.MaxValue) throw new EngineException($"A chunk of {tokens} tokens has {bytes} bytes of KV; at most {int.MaxValue} can be handed over at once. Use smaller chunks.");
+        if (_rowOf.Length < tokens) _rowOf = new int[tokens];
+        if (bytes <= _scratchBytes) return;
+        NativeMemory.AlignedFree(_scratch);
+        _scratch = null;
+        _scratchBytes = 0;
+        _scratch = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+        _scratchBytes = bytes;
+    }
+}
