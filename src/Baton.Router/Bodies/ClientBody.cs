@@ -1,0 +1,84 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Baton.Router.Bodies;
+
+/// <summary>A client's JSON body, read once: its facts, and which of its bytes go on to the workers as they are.</summary>
+/// <remarks>
+/// Unknown members must survive byte for byte, so nothing is deserialised: the reader notes where members that are ours begin
+/// and end, and <see cref="LegBody"/> copies what lies between them.
+/// </remarks>
+public sealed class ClientBody
+{
+    private readonly List<Range> _kept;
+    private readonly Range _sampleCount;
+    private readonly Range _seed;
+    private readonly Range _model;
+    private readonly Range _rid;
+
+    internal ClientBody(ReadOnlyMemory<byte> utf8, RequestFacts facts, List<Range> kept, Marks marks)
+    {
+        Utf8 = utf8;
+        Facts = facts;
+        _kept = kept;
+        (_sampleCount, _seed, _model, _rid) = (marks.SampleCount, marks.Seed, marks.Model, marks.Rid);
+        PromptRange = marks.Prompt;
+    }
+
+    /// <summary>Where the values that the router may have to replace lie; an empty range when the body has none.</summary>
+    internal struct Marks
+    {
+        public Range SampleCount, Seed, Model, Rid, Prompt;
+    }
+
+    /// <summary>The body as it came. Borrowed: the buffer's owner keeps it alive until both legs are written.</summary>
+    public ReadOnlyMemory<byte> Utf8 { get; }
+
+    public RequestFacts Facts { get; }
+
+    /// <summary>The raw JSON of <c>text</c>, <c>prompt</c>, <c>input_ids</c> or <c>messages</c>; empty when there is none.</summary>
+    public Range PromptRange { get; }
+
+    /// <summary>Runs of bytes to copy, in order; each starts at a member's name and ends after a member's value.</summary>
+    public IReadOnlyList<Range> Kept => _kept;
+
+    public bool HasSampleCount => !IsEmpty(_sampleCount);
+
+    public bool HasSeed => !IsEmpty(_seed);
+
+    /// <summary>The edits that turn this body into sample <paramref name="sample"/> of <c>n</c> singles.</summary>
+    public BodyEdits EditsForSample(int sample)
+    {
+        BodyEdits edits = new();
+        if (HasSampleCount) edits.Replace(_sampleCount, "1"u8.ToArray());
+        if (HasSeed && Facts.Seed is { } seed) edits.Replace(_seed, Encoding.UTF8.GetBytes(unchecked(seed + sample).ToString()));
+        if (sample > 0 && Facts.RequestId is { } rid && !IsEmpty(_rid))
+            edits.Replace(_rid, JsonSerializer.SerializeToUtf8Bytes($"{rid}_{sample}", RouterJson.Default.String));
+        return edits;
+    }
+
+    /// <summary>The edit that makes the body name the worker's own model instead of an alias.</summary>
+    public void ReplaceModel(BodyEdits edits, string model)
+    {
+        if (!IsEmpty(_model)) edits.Replace(_model, JsonSerializer.SerializeToUtf8Bytes(model, RouterJson.Default.String));
+    }
+
+    private static bool IsEmpty(Range range) => range.Start.Value == range.End.Value;
+}
+
+/// <summary>Values of a body to write differently, by their place in it.</summary>
+public sealed class BodyEdits
+{
+    private readonly List<(int Start, int End, byte[] With)> _edits = [];
+
+    public IReadOnlyList<(int Start, int End, byte[] With)> InOrder => _edits;
+
+    /// <summary>Replaces the value at <paramref name="value"/>, a range that does not overlap an earlier one.</summary>
+    public void Replace(Range value, byte[] with)
+    {
+        int at = _edits.FindIndex(e => e.Start > value.Start.Value);
+        _edits.Insert(at < 0 ? _edits.Count : at, (value.Start.Value, value.End.Value, with));
+    }
+
+    public int ExtraBytes => _edits.Sum(e => e.With.Length - (e.End - e.Start));
+}

@@ -1,0 +1,27 @@
+using Baton.Core.Ids;
+using Baton.Router.Bodies;
+
+namespace Baton.Router.Choice;
+
+/// <summary>Picks one of several candidates that all may take the request. Synchronous and thread-safe: servers and simulators call it alike.</summary>
+public interface IRoutingPolicy
+{
+    /// <summary>The name on the command line.</summary>
+    string Name { get; }
+
+    /// <param name="candidates">At least one; ready, admitted by their breakers, serving the model.</param>
+    /// <returns>An index into <paramref name="candidates"/>, with the branch of the policy that decided, for explanations.</returns>
+    PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request);
+}
+
+/// <summary>What a policy may look at.</summary>
+/// <param name="Role">Which leg is being placed.</param>
+/// <param name="Facts">Of the body.</param>
+/// <param name="Key">The client's routing key (session header), or null.</param>
+/// <param name="Prompt">Raw prompt bytes, or empty.</param>
+/// <param name="Now">Monotonic time.</param>
+public readonly record struct PolicyRequest(WorkerRole Role, RequestFacts Facts, string? Key, ReadOnlyMemory<byte> Prompt, TimeSpan Now);
+
+/// <param name="Index">Of the chosen candidate.</param>
+/// <param name="Branch">Why, in one word or two: a value of the <c>branch</c> tag.</param>
+public readonly record struct PolicyPick(int Index, string Branch);

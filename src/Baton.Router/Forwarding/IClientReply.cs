@@ -1,0 +1,16 @@
+namespace Baton.Router.Forwarding;
+
+/// <summary>The client's side of one request. Real: an HTTP response. In tests: memory.</summary>
+public interface IClientReply
+{
+    bool HasStarted { get; }
+
+    /// <summary>Sends status and headers. Once.</summary>
+    void Start(int status, IEnumerable<KeyValuePair<string, string>> headers);
+
+    /// <summary>Passes bytes on and waits until the client took enough of them: a slow client slows the caller down.</summary>
+    ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken ct);
+
+    /// <summary>Closes the connection so that the client sees a broken answer, for a body that can be neither finished nor marked.</summary>
+    void Abort();
+}

@@ -1,0 +1,24 @@
+using Baton.Router.Forwarding;
+using Microsoft.AspNetCore.Http;
+
+namespace Baton.Router.Http;
+
+/// <summary>The client's side over Kestrel. Each write is flushed; the flush waits when the client's window is full.</summary>
+internal sealed class HttpClientReply(HttpContext context) : IClientReply
+{
+    public bool HasStarted { get; private set; }
+
+    public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+    {
+        HasStarted = true;
+        context.Response.StatusCode = status;
+        foreach ((string name, string value) in headers) context.Response.Headers.Append(name, value);
+    }
+
+    public async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken ct)
+    {
+        await context.Response.BodyWriter.WriteAsync(bytes, ct);
+    }
+
+    public void Abort() => context.Abort();
+}

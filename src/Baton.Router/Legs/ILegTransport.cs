@@ -1,0 +1,34 @@
+using Baton.Router.Bodies;
+using Baton.Router.Workers;
+
+namespace Baton.Router.Legs;
+
+/// <summary>Sends one leg to one worker. Real: HTTP. Scripted: tests and the simulator.</summary>
+public interface ILegTransport
+{
+    /// <summary>Sends the request and returns at the response's head. Cancelling closes the connection at once.</summary>
+    /// <exception cref="LegException">The connection could not be made, or broke before a head came.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled by <paramref name="ct"/>.</exception>
+    Task<ILegResponse> SendAsync(LegRequest leg, CancellationToken ct);
+}
+
+/// <summary>A response whose body is still to be read. Disposing it before the end closes the connection.</summary>
+public interface ILegResponse : IAsyncDisposable
+{
+    int StatusCode { get; }
+
+    /// <summary>Headers as received, several values of one name separately.</summary>
+    IEnumerable<KeyValuePair<string, string>> Headers { get; }
+
+    /// <summary>Reads the next bytes of the body; 0 at its end.</summary>
+    /// <exception cref="LegException">The connection broke.</exception>
+    ValueTask<int> ReadAsync(Memory<byte> into, CancellationToken ct);
+}
+
+/// <param name="Path">Path and query, beginning with a slash.</param>
+/// <param name="Body">Owned by the transport from here on: it disposes it when the bytes are sent.</param>
+/// <param name="Headers">To send besides content type and length.</param>
+public sealed record LegRequest(Worker Worker, string Path, LegBody Body, IReadOnlyList<KeyValuePair<string, string>> Headers);
+
+/// <summary>A leg's connection failed.</summary>
+public sealed class LegException(string message, Exception? inner = null) : Exception(message, inner);
