@@ -34,7 +34,7 @@ internal static class RouterCommand
 
     private static readonly Option<string[]> Decode = new("--decode") { Description = "A decode worker's URL. Repeatable.", AllowMultipleArgumentsPerToken = true };
     private static readonly Option<string[]> Unified = new("--worker") { Description = "A unified worker's URL. Repeatable.", AllowMultipleArgumentsPerToken = true };
-    private static readonly Option<string> Policy = Policies("--policy", "How workers and ranks are chosen.", Defaults.Policy);
+    private static readonly Option<string?> Policy = Policies("--policy", "How workers and ranks are chosen.", Defaults.Policy);
     private static readonly Option<string?> PrefillPolicy = Policies("--prefill-policy", "Overrides --policy for prefill.", null);
     private static readonly Option<string?> DecodePolicy = Policies("--decode-policy", "Overrides --policy for decode.", null);
 
@@ -61,18 +61,18 @@ internal static class RouterCommand
     private static readonly Option<int> HealthSuccesses = new("--health-success-threshold") { Description = "Passed checks in a row that bring it back.", DefaultValueFactory = _ => Defaults.HealthSuccessThreshold };
     private static readonly Option<LogLevel> Level = new("--log-level") { Description = "Least severe line that is logged.", DefaultValueFactory = _ => LogLevel.Information };
 
-    public static Command Create()
+    public static Command Create(TimeProvider time)
     {
         Command command = new("router", "Routes requests to pairs of prefill and decode workers (SGLang's or Baton's), or to unified workers.")
         {
             Host, Port, PdDisaggregation, Prefill, Decode, Unified, Policy, PrefillPolicy, DecodePolicy, Mode, Room, Seed, MaxPayload, RequestTimeout,
             ExposeRoute, HealthInterval, HealthTimeout, HealthEndpoint, HealthFailures, HealthSuccesses, Level,
         };
-        command.SetAction(RunAsync);
+        command.SetAction((parse, ct) => RunAsync(parse, time, ct));
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parse, CancellationToken ct)
+    private static async Task<int> RunAsync(ParseResult parse, TimeProvider time, CancellationToken ct)
     {
         List<WorkerSpec> workers;
         RouterServer server;
@@ -82,7 +82,7 @@ internal static class RouterCommand
             if (workers.Count == 0) throw new FormatException("No workers: give --prefill URL and --decode URL, or --worker URL.");
             ulong seed = parse.GetValue(Seed) ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
             LogLevel level = parse.GetValue(Level);
-            server = new RouterServer(Options(parse), workers, TimeProvider.System, seed, logging => logging.SetMinimumLevel(level).AddSimpleConsole(c => c.SingleLine = true));
+            server = new RouterServer(Options(parse), workers, time, seed, logging => logging.SetMinimumLevel(level).AddSimpleConsole(c => c.SingleLine = true));
         }
         catch (Exception e) when (e is FormatException or ArgumentException)
         {
@@ -157,9 +157,9 @@ internal static class RouterCommand
         return found;
     }
 
-    private static Option<string> Policies(string name, string description, string? value)
+    private static Option<string?> Policies(string name, string description, string? value)
     {
-        Option<string> option = new(name) { Description = description };
+        Option<string?> option = new(name) { Description = description };
         if (value is not null) option.DefaultValueFactory = _ => value;
         option.AcceptOnlyFromAmong([.. RoutingPolicies.Names]);
         return option;
