@@ -20,4 +20,19 @@ internal static partial class TransferLog
 
     [LoggerMessage(3005, LogLevel.Information, "Decode rank {Rank}: the link to {Peer} ended: {Why}")]
     public static partial void PrefillUnlinked(this ILogger logger, DpRank rank, string peer, string why);
+
+    [LoggerMessage(3006, LogLevel.Error, "Rank {Rank}: the link to {Peer} crashed")]
+    public static partial void LinkCrashed(this ILogger logger, DpRank rank, string peer, Exception bug);
+
+    [LoggerMessage(3007, LogLevel.Warning, "Prefill rank {Rank}: the handshake with {Peer} failed: {Why}")]
+    public static partial void HandshakeFailed(this ILogger logger, DpRank rank, string peer, string why);
+
+    [LoggerMessage(3008, LogLevel.Warning, "Prefill rank {Rank}: a connection from {Peer} was closed: {Why}")]
+    public static partial void ConnectionRefused(this ILogger logger, DpRank rank, string peer, string why);
+
+    [LoggerMessage(3009, LogLevel.Information, "Prefill rank {Rank}: KV listener on {Address}")]
+    public static partial void Listening(this ILogger logger, DpRank rank, string address);
+
+    [LoggerMessage(3010, LogLevel.Error, "Prefill rank {Rank}: the KV listener cannot accept: {Why}")]
+    public static partial void AcceptFailed(this ILogger logger, DpRank rank, string why);
 }

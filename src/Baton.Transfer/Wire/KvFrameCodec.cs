@@ -48,6 +48,9 @@ public static class KvFrameCodec
         return true;
     }
 
+    /// <summary>Reads the payload of a goodbye that came instead of a handshake frame.</summary>
+    internal static KvFrame ReadGoodbye(ReadOnlySpan<byte> payload) => ReadFields(new KvFrameHeader(KvFrameType.Goodbye, default, 0, 0, payload.Length, 0), payload);
+
     /// <summary>Reads the range that a chunk's payload begins with.</summary>
     internal static KvRange ReadRange(ReadOnlySpan<byte> payload) =>
         new(BinaryPrimitives.ReadInt32LittleEndian(payload), BinaryPrimitives.ReadInt32LittleEndian(payload[4..]));

@@ -1,0 +1,229 @@
+using System.Buffers;
+using System.Net.Sockets;
+using System.Threading.Channels;
+using Baton.Core.Failures;
+using Baton.Transfer.Links;
+using Baton.Transfer.Wire;
+
+namespace Baton.Transfer.Tcp;
+
+/// <summary>A link over one TCP connection: one loop reads, one writes, one asks now and then whether the peer is there.</summary>
+/// <remarks>
+/// Checksums and the search for NaN are done here, off the rank's thread. Reading stops while the inbox is full. What may be queued for
+/// sending is bounded in frames, and in bytes by the peer's window.
+/// </remarks>
+/// <param name="gate">On decode: what may come in. Fed here with the claims, ends and credits that go out.</param>
+/// <param name="name">Names the peer's address in messages.</param>
+internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProvider time, ChunkGate? gate, string name) : IKvLink
+{
+    /// <summary>What is sent in one call: small enough that a slow but living peer shows progress before its deadline.</summary>
+    private const int SliceBytes = 1 << 20;
+    private const int StagingBytes = 64 * 1024;
+
+    private readonly Channel<KvFrame> _outgoing = Channel.CreateBounded<KvFrame>(new BoundedChannelOptions(options.MaxQueuedFrames) { SingleReader = true });
+    private readonly Lock _ending = new();
+    private RequestFailure? _why;
+    private long _lastReceived;
+    private long _sendingSince;
+    private volatile bool _isDelivering;
+
+    public void Send(in KvFrame frame)
+    {
+        Note(frame);
+        if (_outgoing.Writer.TryWrite(frame)) return;
+        frame.Payload?.Dispose();
+        Close(RequestFailure.Of(FailureReason.LinkLost, $"{name} does not take the {options.MaxQueuedFrames} frames that are queued for it."));
+    }
+
+    public void Close(RequestFailure why)
+    {
+        lock (_ending)
+        {
+            if (_why is not null) return;
+            _why = why;
+        }
+        _outgoing.Writer.TryWrite(KvFrame.ForGoodbye(why));
+        _outgoing.Writer.TryComplete();
+    }
+
+    /// <summary>Called by whoever received bytes for this link.</summary>
+    public void OnReceived() => Volatile.Write(ref _lastReceived, time.GetTimestamp());
+
+    /// <summary>Runs the link from the end of its handshake to its own end, which it reports.</summary>
+    public async Task RunAsync(Socket socket, KvSocketReader reader, CancellationToken shutdown)
+    {
+        OnReceived();
+        using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(shutdown);
+        Task<RequestFailure> reading = ReadAsync(reader, stop.Token), writing = WriteAsync(socket, stop.Token), watching = WatchAsync(stop.Token);
+        Close(await await Task.WhenAny(reading, writing, watching));
+
+        // The goodbye and what was queued before it still go out, for a while.
+        using ITimer giveUp = time.CreateTimer(static state => ((CancellationTokenSource)state!).Cancel(), stop, options.CloseTimeout, Timeout.InfiniteTimeSpan);
+        await writing;
+        await stop.CancelAsync();
+        await Task.WhenAll(reading, watching);
+        End(_why!);
+    }
+
+    /// <summary>The link ends without having run: no connection, or no handshake.</summary>
+    public void End(RequestFailure why)
+    {
+        Close(why);
+        while (_outgoing.Reader.TryRead(out KvFrame unsent)) unsent.Payload?.Dispose();
+        inbox.Closed(this, _why!);
+    }
+
+    /// <summary>The gate learns what this side has promised before the peer can act on it.</summary>
+    private void Note(in KvFrame frame)
+    {
+        if (gate is null) return;
+        lock (gate)
+        {
+            switch (frame.Type)
+            {
+                case KvFrameType.Claim:
+                    gate.Claim(frame.Claim, frame.Room, frame.PromptTokens);
+                    break;
+                case KvFrameType.Ack or KvFrameType.Fail or KvFrameType.WrongRank:
+                    gate.End(frame.Claim);
+                    break;
+                case KvFrameType.Credit:
+                    gate.Grant(frame.CreditBytes);
+                    break;
+                default:
+                    break;
+            }
+        }
+    }
+
+    private async Task<RequestFailure> ReadAsync(KvSocketReader reader, CancellationToken ct)
+    {
+        try
+        {
+            while (await reader.ReadAsync(gate, ct) is { } frame)
+            {
+                switch (frame.Type)
+                {
+                    case KvFrameType.Ping:
+                        Send(KvFrame.Pong);
+                        break;
+                    case KvFrameType.Goodbye:
+                        return PeerFailures.Translate(frame.Reason, frame.Text, name);
+                    case KvFrameType.Pong or KvFrameType.None:
+                        break;
+                    default:
+                        await DeliverAsync(frame, ct);
+                        break;
+                }
+            }
+            string cut = reader.LeftoverBytes > 0 ? $", {reader.LeftoverBytes} bytes into a frame" : "";
+            return Lost($"{name} closed its connection without a goodbye{cut}.");
+        }
+        catch (EndOfStreamException)
+        {
+            return Lost($"{name} closed its connection in the middle of a chunk.");
+        }
+        catch (KvProtocolException broken)
+        {
+            return RequestFailure.Of(FailureReason.TransferCorrupt, $"{name} broke the hand-over protocol. {broken.Message}");
+        }
+        catch (SocketException broken)
+        {
+            return Lost($"Reading from {name} failed: {broken.Message}.");
+        }
+        catch (OperationCanceledException)
+        {
+            return Lost($"The link to {name} was closed here.");
+        }
+    }
+
+    private async ValueTask DeliverAsync(KvFrame frame, CancellationToken ct)
+    {
+        if (frame.Type is KvFrameType.Fail or KvFrameType.WrongRank) Note(frame);
+        _isDelivering = true;
+        await inbox.PostAsync(this, frame, ct);
+        _isDelivering = false;
+        OnReceived();
+    }
+
+    private async Task<RequestFailure> WriteAsync(Socket socket, CancellationToken ct)
+    {
+        ArrayBufferWriter<byte> staging = new(StagingBytes);
+        try
+        {
+            while (await _outgoing.Reader.WaitToReadAsync(ct))
+            {
+                while (_outgoing.Reader.TryRead(out KvFrame frame)) await WriteAsync(socket, frame, staging, ct);
+                await FlushAsync(socket, staging, ct);
+            }
+            socket.Shutdown(SocketShutdown.Send);
+            return Lost($"The link to {name} was closed here.");
+        }
+        catch (SocketException broken)
+        {
+            return Lost($"Writing to {name} failed: {broken.Message}.");
+        }
+        catch (OperationCanceledException)
+        {
+            return Lost($"The link to {name} was closed here.");
+        }
+    }
+
+    private async ValueTask WriteAsync(Socket socket, KvFrame frame, ArrayBufferWriter<byte> staging, CancellationToken ct)
+    {
+        if (frame.Type != KvFrameType.Chunk)
+        {
+            KvFrameCodec.WriteControl(frame, staging);
+            if (staging.WrittenCount > StagingBytes - KvFrameHeader.Size - KvFrameHeader.MaxControlBytes) await FlushAsync(socket, staging, ct);
+            return;
+        }
+        using (frame.Payload)
+        {
+            KvFrameCodec.WriteChunkHead(frame, staging.GetSpan(KvFrameCodec.ChunkHeadBytes));
+            staging.Advance(KvFrameCodec.ChunkHeadBytes);
+            await FlushAsync(socket, staging, ct);
+            await SendAllAsync(socket, frame.Payload!.Memory, ct); // never copied: the kernel reads it where the engine wrote it
+        }
+    }
+
+    private async ValueTask FlushAsync(Socket socket, ArrayBufferWriter<byte> staging, CancellationToken ct)
+    {
+        await SendAllAsync(socket, staging.WrittenMemory, ct);
+        staging.ResetWrittenCount();
+    }
+
+    private async ValueTask SendAllAsync(Socket socket, ReadOnlyMemory<byte> bytes, CancellationToken ct)
+    {
+        while (!bytes.IsEmpty)
+        {
+            Volatile.Write(ref _sendingSince, time.GetTimestamp());
+            int sent = await socket.SendAsync(bytes[..Math.Min(bytes.Length, SliceBytes)], SocketFlags.None, ct);
+            Volatile.Write(ref _sendingSince, 0);
+            bytes = bytes[sent..];
+        }
+    }
+
+    private async Task<RequestFailure> WatchAsync(CancellationToken ct)
+    {
+        try
+        {
+            using PeriodicTimer tick = new(options.KeepAliveInterval, time);
+            while (await tick.WaitForNextTickAsync(ct))
+            {
+                // While the inbox is full this side does not read, so the silence is its own.
+                TimeSpan silence = _isDelivering ? TimeSpan.Zero : time.GetElapsedTime(Volatile.Read(ref _lastReceived));
+                long since = Volatile.Read(ref _sendingSince);
+                if (silence >= options.PeerTimeout) return Lost($"{name} was silent for {silence.TotalSeconds:0.#} s.");
+                if (since != 0 && time.GetElapsedTime(since) >= options.PeerTimeout) return Lost($"{name} took no byte for {time.GetElapsedTime(since).TotalSeconds:0.#} s.");
+                if (silence >= options.KeepAliveInterval) Send(KvFrame.Ping);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The link ends for another loop's reason.
+        }
+        return Lost($"The link to {name} was closed here.");
+    }
+
+    private static RequestFailure Lost(string what) => RequestFailure.Of(FailureReason.LinkLost, what);
+}
