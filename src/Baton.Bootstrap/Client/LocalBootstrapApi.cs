@@ -1,0 +1,69 @@
+using Baton.Bootstrap.Registry;
+using Baton.Core.Ids;
+using Baton.Core.Resolution;
+
+namespace Baton.Bootstrap.Client;
+
+/// <summary>A bootstrap server without a network: the table in the same process, whatever the address says.</summary>
+/// <remarks>
+/// A prefill worker that hosts its own server registers through this, and the simulator puts its virtual network in front of it, so
+/// both run the table and the parked queries of the real server.
+/// </remarks>
+public sealed class LocalBootstrapApi(BootstrapTable table, RoomQueries queries, TimeProvider time) : IBootstrapApi
+{
+    private TimeSpan Now => time.GetElapsedTime(0);
+
+    public ValueTask<BootstrapReply<PrefillTopology>> GetTopologyAsync(BootstrapAddress server, CancellationToken ct)
+    {
+        if (table.Ranks.ReadyTopology is not { } group)
+            return Answer<PrefillTopology>(BootstrapStatus.NotReady, detail: $"{table.Ranks.RegisteredCount} of {table.Ranks.ExpectedCount} ranks registered");
+        return Answer(BootstrapStatus.Ok, new PrefillTopology(
+            group.DpSize, group.FollowsBootstrapRoom, group.PageSize, group.KvCacheDtype, table.Ranks.InstanceId, HasWaitRoute: true));
+    }
+
+    public ValueTask<BootstrapReply<RankEndpoint>> GetRankAsync(BootstrapAddress server, DpRank rank, CancellationToken ct)
+    {
+        if (table.Ranks.ReadyTopology is null) return Answer<RankEndpoint>(BootstrapStatus.NotReady, detail: "not every rank has registered");
+        return table.Ranks.Find(new RankKey(rank.Value, 0, 0, 0)) is { } endpoint
+            ? Answer(BootstrapStatus.Ok, endpoint)
+            : Answer<RankEndpoint>(BootstrapStatus.NotFound, detail: $"no rank {rank}");
+    }
+
+    public ValueTask<BootstrapReply<RoomQueryReply>> QueryRoomsAsync(BootstrapAddress server, IReadOnlyList<BootstrapRoom> rooms, CancellationToken ct)
+    {
+        TimeSpan now = Now;
+        List<KeyValuePair<BootstrapRoom, RoomAnswer>> known = [];
+        foreach (BootstrapRoom room in rooms)
+        {
+            RoomAnswer answer = table.Rooms.Find(room, now);
+            if (answer.Rank is not null) known.Add(new(room, answer));
+        }
+        return Answer(BootstrapStatus.Ok, new RoomQueryReply(known, rooms.Count - known.Count, IsNewWatch: false));
+    }
+
+    public async ValueTask<BootstrapReply<RoomQueryReply>> WatchRoomsAsync(BootstrapAddress server, RoomQuery query, CancellationToken ct)
+    {
+        RoomQueryReply? reply = await queries.QueryAsync(query, ct);
+        return reply is null
+            ? await Answer<RoomQueryReply>(BootstrapStatus.Overloaded, detail: "too many parked queries or rooms")
+            : await Answer(BootstrapStatus.Ok, reply);
+    }
+
+    public ValueTask<BootstrapReply<Done>> RegisterRankAsync(BootstrapAddress server, RankRegistration registration, string incarnation, CancellationToken ct) =>
+        table.Ranks.TryRegister(registration, incarnation, Now, out string? conflict) ? Ok() : Answer<Done>(BootstrapStatus.Refused, detail: conflict);
+
+    public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct) =>
+        table.Rooms.TryRegister(room, rank, Now) ? Ok() : Full();
+
+    public ValueTask<BootstrapReply<Done>> UpdateRoomsAsync(BootstrapAddress server, RoomUpdate update, CancellationToken ct) =>
+        table.Rooms.TryApply(update, Now) ? Ok() : Full();
+
+    public ValueTask<BootstrapReply<Done>> CheckHealthAsync(BootstrapAddress server, CancellationToken ct) => Ok();
+
+    private ValueTask<BootstrapReply<Done>> Ok() => Answer(BootstrapStatus.Ok, default(Done));
+
+    private ValueTask<BootstrapReply<Done>> Full() => Answer<Done>(BootstrapStatus.Overloaded, detail: $"the room table is full ({table.Rooms.Count} rooms)");
+
+    private ValueTask<BootstrapReply<T>> Answer<T>(BootstrapStatus status, T? value = default, string? detail = null) =>
+        ValueTask.FromResult(new BootstrapReply<T>(status, value, detail, table.Ranks.InstanceId, IsBaton: true));
+}
