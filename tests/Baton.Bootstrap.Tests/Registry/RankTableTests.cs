@@ -30,9 +30,16 @@ public sealed class RankTableTests
             Assert.Null(table.ReadyTopology);
             RankRegistration one = new()
             {
-                AttnTpSize = 2, AttnTpRank = rank & 1, AttnCpSize = 2, AttnCpRank = (rank >> 1) & 1,
-                AttnDpSize = 2, AttnDpRank = (rank >> 2) & 1, PpSize = 2, PpRank = (rank >> 3) & 1,
-                RankIp = "10.0.0.1", RankPort = 1000 + rank,
+                AttnTpSize = 2,
+                AttnTpRank = rank & 1,
+                AttnCpSize = 2,
+                AttnCpRank = (rank >> 1) & 1,
+                AttnDpSize = 2,
+                AttnDpRank = (rank >> 2) & 1,
+                PpSize = 2,
+                PpRank = (rank >> 3) & 1,
+                RankIp = "10.0.0.1",
+                RankPort = 1000 + rank,
             };
 
             Assert.True(table.TryRegister(one, null, Start, out _));
