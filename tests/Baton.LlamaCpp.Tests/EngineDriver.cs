@@ -27,14 +27,19 @@ internal static class EngineDriver
         return output;
     }
 
-    internal static SampledToken Prefill(IEngine engine, SequenceId id, int[] prompt, SamplingOptions sampling)
+    internal static SampledToken Prefill(IEngine engine, SequenceId id, int[] prompt, SamplingOptions sampling) => Prefill(engine, id, prompt, sampling, ChunkTokens);
+
+    /// <summary>For engines whose batch holds 64 tokens.</summary>
+    internal static SampledToken Prefill64(IEngine engine, SequenceId id, int[] prompt, SamplingOptions sampling) => Prefill(engine, id, prompt, sampling, 64);
+
+    private static SampledToken Prefill(IEngine engine, SequenceId id, int[] prompt, SamplingOptions sampling, int chunkTokens)
     {
         StepPlan plan = new();
         StepResult result = new();
         plan.Opening.Add(new SequenceStart(id, sampling, prompt, default));
-        for (int start = 0; start < prompt.Length; start += ChunkTokens)
+        for (int start = 0; start < prompt.Length; start += chunkTokens)
         {
-            int count = Math.Min(ChunkTokens, prompt.Length - start);
+            int count = Math.Min(chunkTokens, prompt.Length - start);
             plan.Chunks.Add(new PrefillChunk(id, prompt.AsMemory(start, count), start, start + count == prompt.Length));
             plan.BatchTokens = count;
             Run(engine, plan, result);

@@ -45,10 +45,12 @@ public sealed unsafe partial class LlamaEngine : IEngine
         {
             int grantedCells = (int)NativeMethods.ContextCells(_handle);
             int grantedBatch = (int)Math.Min(NativeMethods.BatchTokens(_handle), NativeMethods.MicroBatchTokens(_handle));
-            if (NativeMethods.MaxSequences(_handle) != sequenceIds || grantedBatch < options.MaxBatchTokens)
-                throw new EngineException($"llama.cpp granted {NativeMethods.MaxSequences(_handle)} sequences and {grantedBatch} tokens a batch; {sequenceIds} and {options.MaxBatchTokens} were asked for.");
+            // The library cuts a batch to the cells that there are; a batch over its limit is an assertion.
+            int maxBatchTokens = Math.Min(options.MaxBatchTokens, grantedBatch);
+            if (NativeMethods.MaxSequences(_handle) != sequenceIds)
+                throw new EngineException($"llama.cpp granted {NativeMethods.MaxSequences(_handle)} sequences; {sequenceIds} were asked for.");
 
-            _batch = new NativeBatch(options.MaxBatchTokens);
+            _batch = new NativeBatch(maxBatchTokens);
             _scratch = new SamplerScratch(model.Info.VocabSize);
             _sequences = [.. Enumerable.Range(0, options.MaxSequences).Select(_ => new EngineSequence())];
             nint memory = NativeMethods.Memory(_handle);
@@ -61,7 +63,7 @@ public sealed unsafe partial class LlamaEngine : IEngine
                 ContextTokens = Math.Min(contextTokens, grantedCells),
                 CellCount = grantedCells,
                 MaxSequences = options.MaxSequences,
-                MaxBatchTokens = options.MaxBatchTokens,
+                MaxBatchTokens = maxBatchTokens,
                 VocabSize = model.Info.VocabSize,
                 Kv = _kv.Layout,
             };

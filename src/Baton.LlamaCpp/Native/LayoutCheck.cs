@@ -1,11 +1,11 @@
 namespace Baton.LlamaCpp.Native;
 
-/// <summary>Compares the library's own defaults, read through our layouts, with the table of the version that the layouts were written for.</summary>
+/// <summary>Compares the library's own defaults, read through our layouts, with the table of the versions that the layouts were written for.</summary>
 /// <remarks>A field that moved shows up as two wrong values here, instead of as a corrupted context later.</remarks>
 internal static class LayoutCheck
 {
-    /// <summary>What <c>llama_version()</c> of the supported release says.</summary>
-    internal const string SupportedVersion = "0.5.0-dev";
+    /// <summary>What <c>llama_version()</c> of the supported releases says. Their layouts are equal, and every test passes with either on linux-x64.</summary>
+    internal static readonly string[] SupportedVersions = ["0.5.0-dev", "0.4.0-dev"];
 
     /// <returns>One line per field that differs; empty when the layouts fit.</returns>
     internal static List<string> FindDifferences(in ModelParams model, in ContextParams context)

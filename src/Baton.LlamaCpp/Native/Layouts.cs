@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Baton.LlamaCpp.Native;
 
-// Layouts of llama.cpp v0.5.0 on 64-bit targets. `bool` is a byte, enums are ints, pointers are nint. The order is newer than most
+// Layouts of llama.cpp v0.4.0 and v0.5.0 on 64-bit targets. `bool` is a byte, enums are ints, pointers are nint. The order is newer than most
 // published headers, so every offset has a test and LayoutCheck compares the library's own defaults at start-up.
 
 /// <summary><c>llama_model_params</c>, 80 bytes.</summary>

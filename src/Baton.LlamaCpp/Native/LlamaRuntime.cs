@@ -9,6 +9,8 @@ internal static unsafe class LlamaRuntime
     private static readonly Lock Gate = new();
     private static string? _version;
 
+    private static string Supported => string.Join(" and ", LayoutCheck.SupportedVersions);
+
     /// <returns>The library's version.</returns>
     /// <exception cref="EngineException">No library, the wrong version, or layouts that do not fit it.</exception>
     internal static string Start(string? libraryDirectory, ILogger logger)
@@ -41,7 +43,7 @@ internal static unsafe class LlamaRuntime
         }
         catch (EntryPointNotFoundException exception)
         {
-            throw new EngineException($"The llama library in {directory} is too old to tell its version. Baton is written for llama.cpp {LayoutCheck.SupportedVersion}.", exception);
+            throw new EngineException($"The llama library in {directory} is too old to tell its version. Baton is written for llama.cpp {Supported}.", exception);
         }
         catch (DllNotFoundException exception)
         {
@@ -51,14 +53,14 @@ internal static unsafe class LlamaRuntime
 
     private static void RefuseOtherLayouts(string version, string directory)
     {
-        if (version != LayoutCheck.SupportedVersion)
+        if (!LayoutCheck.SupportedVersions.Contains(version))
             throw new EngineException(
-                $"The llama library in {directory} is version {version}; Baton's bindings are written for {LayoutCheck.SupportedVersion}. "
+                $"The llama library in {directory} is version {version}; Baton's bindings are written for {Supported}. "
                 + "Struct layouts differ between versions, so it is not used. Restore native/package.json, or point --llama-library at the right version.");
         List<string> differences = LayoutCheck.FindDifferences(NativeMethods.ModelDefaultParams(), NativeMethods.ContextDefaultParams());
         if (differences.Count > 0)
             throw new EngineException(
-                $"The llama library in {directory} says {version}, as expected, but its structs differ from Baton's layouts for {LayoutCheck.SupportedVersion}: "
+                $"The llama library in {directory} says {version}, as expected, but its structs differ from Baton's layouts: "
                 + $"{string.Join("; ", differences)}. It is not used.");
     }
 

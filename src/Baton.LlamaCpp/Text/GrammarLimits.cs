@@ -15,6 +15,8 @@ public static class GrammarLimits
     public static string? FindExcess(string grammar)
     {
         if (grammar.Length > MaxBytes || System.Text.Encoding.UTF8.GetByteCount(grammar) > MaxBytes) return $"The grammar is longer than {MaxBytes} bytes.";
+        // llama.cpp takes an empty text for "no grammar" and constrains nothing.
+        if (string.IsNullOrWhiteSpace(grammar)) return "The grammar is empty; it needs a rule named \"root\".";
         if (grammar.Contains('\0')) return "The grammar has a zero character in it.";
 
         int depth = 0, rules = 0, repetitions = 0;
@@ -55,13 +57,14 @@ public static class GrammarLimits
         {
             if (!char.IsAsciiDigit(text[at]))
             {
+                total += number;
                 number = 0;
                 continue;
             }
             number = (number * 10) + (text[at] - '0');
             if (number > MaxRepetition) return false;
-            total += number;
         }
+        total += number;
         return total <= MaxRepetitions;
     }
 }
