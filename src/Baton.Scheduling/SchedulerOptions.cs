@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Baton.Core.Engine;
 
 namespace Baton.Scheduling;
 
@@ -17,7 +18,7 @@ public sealed record SchedulerOptions
     [Range(1, 1 << 20)]
     public int MaxQueuedRequests { get; init; } = 1024;
 
-    /// <summary>Tokens that one step may compute; null for all that the engine can.</summary>
+    /// <summary>Tokens that one step may compute, up to the engine's batch; null for one chunk beside all running sequences.</summary>
     [Range(1, 1 << 20)]
     public int? StepTokenBudget { get; init; }
 
@@ -45,4 +46,7 @@ public sealed record SchedulerOptions
     /// <summary>Decode: chunks that one step takes in.</summary>
     [Range(1, 1 << 16)]
     public int MaxImportsPerStep { get; init; } = 4;
+
+    /// <summary>Requests that a rank of this engine holds at most, running and queued.</summary>
+    internal int InboxCapacity(EngineInfo engine) => Math.Min(engine.MaxSequences, MaxRunningRequests ?? engine.MaxSequences) + MaxQueuedRequests;
 }
