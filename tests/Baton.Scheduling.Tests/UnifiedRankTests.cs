@@ -12,7 +12,12 @@ public sealed class UnifiedRankTests
 {
     private static readonly SimulatedEngineOptions Small = new()
     {
-        CellCount = 256, ContextTokens = 256, MaxSequences = 4, MaxBatchTokens = 64, VocabSize = 2000, Cost = new CostModel { FixedMs = 1, PromptTokenMs = 0.5 },
+        CellCount = 256,
+        ContextTokens = 256,
+        MaxSequences = 4,
+        MaxBatchTokens = 64,
+        VocabSize = 2000,
+        Cost = new CostModel { FixedMs = 1, PromptTokenMs = 0.5 },
     };
 
     private static readonly SchedulerOptions Options = new() { ChunkedPrefillSize = 16, ReservedDecodeTokens = 8 };

@@ -45,7 +45,10 @@ internal sealed class SequenceBook<T>(RankInbox inbox) where T : LiveSequence
         inbox.Ended(request, request.PromptTokens.Length);
         request.Sink.OnEnd(new GenerationEnd
         {
-            Kind = FinishKind.Abort, Failure = failure, DpRank = DpRank, PromptTokens = request.PromptTokens.Length,
+            Kind = FinishKind.Abort,
+            Failure = failure,
+            DpRank = DpRank,
+            PromptTokens = request.PromptTokens.Length,
         });
     }
 

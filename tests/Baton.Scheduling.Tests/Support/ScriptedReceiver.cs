@@ -47,7 +47,8 @@ internal sealed class ScriptedReceiver : IKvReceiver
         Given++;
         _pending.Add(new KvReceiverEvent(KvReceiverEventKind.Chunk, new BootstrapRoom(room))
         {
-            Range = new KvRange(start, start + payload.Length / 16), Payload = buffer,
+            Range = new KvRange(start, start + payload.Length / 16),
+            Payload = buffer,
         });
     }
 
