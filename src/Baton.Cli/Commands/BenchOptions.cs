@@ -1,0 +1,228 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Baton.Bench;
+using Baton.Bench.Datasets;
+using Baton.Bench.Figures;
+using Baton.Bench.Load;
+using Baton.Bench.Runs;
+
+namespace Baton.Cli.Commands;
+
+/// <summary>The options of <c>baton bench</c>: bench_serving's names and meanings, and Baton's own behind them.</summary>
+internal sealed class BenchOptions
+{
+    private static readonly DatasetOptions Dataset = new();
+    private readonly List<Option> _all = [];
+    private readonly Option<string> _backend;
+    private readonly Option<string?> _baseUrl;
+    private readonly Option<string> _host;
+    private readonly Option<int?> _port;
+    private readonly Option<string?> _model;
+    private readonly Option<string> _datasetName;
+    private readonly Option<string?> _datasetPath;
+    private readonly Option<int> _numPrompts;
+    private readonly Option<int> _seed;
+    private readonly Option<int?> _sharegptOutputLen;
+    private readonly Option<int?> _sharegptContextLen;
+    private readonly Option<int> _randomInputLen;
+    private readonly Option<int> _randomOutputLen;
+    private readonly Option<double> _randomRangeRatio;
+    private readonly Option<int> _gspNumGroups;
+    private readonly Option<int> _gspPromptsPerGroup;
+    private readonly Option<int> _gspSystemPromptLen;
+    private readonly Option<int> _gspQuestionLen;
+    private readonly Option<int> _gspOutputLen;
+    private readonly Option<int> _vocabSize;
+    private readonly Option<double> _requestRate;
+    private readonly Option<int?> _maxConcurrency;
+    private readonly Option<bool> _useTraceTimestamps;
+    private readonly Option<double> _slowdown;
+    private readonly Option<int> _warmupRequests;
+    private readonly Option<bool> _disableStream;
+    private readonly Option<bool> _disableIgnoreEos;
+    private readonly Option<string?> _extraRequestBody;
+    private readonly Option<bool> _flushCache;
+    private readonly Option<bool> _outputDetails;
+    private readonly Option<string?> _tag;
+    private readonly Option<string?> _apiKey;
+    private readonly Option<double> _requestTimeout;
+    private readonly Option<TimeSpan?> _sloTtft;
+    private readonly Option<TimeSpan?> _sloItl;
+    private readonly Option<bool> _profile;
+    private readonly Option<string[]> _profilePrefillUrl;
+    private readonly Option<string[]> _profileDecodeUrl;
+
+    public BenchOptions()
+    {
+        _backend = Add("--backend", "sglang", $"Which API to speak: {string.Join(", ", BenchBackend.All.Select(backend => backend.Name))}.");
+        _baseUrl = Add<string?>("--base-url", null, "Server or router, such as http://127.0.0.1:30000. Wins over --host and --port.");
+        _host = Add("--host", "127.0.0.1", "Host of the server.");
+        _port = Add<int?>("--port", null, "Port of the server; the backend's usual one when left out.");
+        _model = Add<string?>("--model", null, "Model name to send; the first of /v1/models when left out.");
+        _datasetName = Add("--dataset-name", Dataset.Name,
+            $"One of {string.Join(", ", DatasetReader.Names)}. Nothing is downloaded: 'random' cuts prompts from --dataset-path (ShareGPT JSON) and makes up text without it; 'random-ids' sends token ids of exact lengths; 'sharegpt' and 'trace' need --dataset-path.");
+        _datasetPath = Add<string?>("--dataset-path", null, "ShareGPT JSON, or for 'trace' JSON lines with timestamp (ms), input_length, output_length and optional hash_ids.");
+        _numPrompts = Add("--num-prompts", Dataset.NumPrompts, "Number of requests.");
+        _seed = Add("--seed", Dataset.Seed, "Draws lengths, prompts and arrival times.");
+        _sharegptOutputLen = Add<int?>("--sharegpt-output-len", null, "Output length for each request instead of the conversation's own.");
+        _sharegptContextLen = Add<int?>("--sharegpt-context-len", null, "Drops conversations longer than this.");
+        _randomInputLen = Add("--random-input-len", Dataset.RandomInputLen, "Longest prompt in tokens.");
+        _randomOutputLen = Add("--random-output-len", Dataset.RandomOutputLen, "Longest output in tokens.");
+        _randomRangeRatio = Add("--random-range-ratio", Dataset.RandomRangeRatio, "Lengths are uniform in [length x ratio, length]; 1 makes them constant.");
+        _gspNumGroups = Add("--gsp-num-groups", Dataset.GspNumGroups, "generated-shared-prefix: groups that share a system prompt.");
+        _gspPromptsPerGroup = Add("--gsp-prompts-per-group", Dataset.GspPromptsPerGroup, "generated-shared-prefix: prompts of a group.");
+        _gspSystemPromptLen = Add("--gsp-system-prompt-len", Dataset.GspSystemPromptLen, "generated-shared-prefix: tokens of the system prompt.");
+        _gspQuestionLen = Add("--gsp-question-len", Dataset.GspQuestionLen, "generated-shared-prefix: tokens of the question.");
+        _gspOutputLen = Add("--gsp-output-len", Dataset.GspOutputLen, "generated-shared-prefix: output tokens.");
+        _vocabSize = Add("--vocab-size", Dataset.VocabSize, "random-ids and trace draw token ids below it.");
+        _requestRate = Add("--request-rate", double.PositiveInfinity, "Requests per second, Poisson; 'inf' sends all at once.", ParseRate);
+        _maxConcurrency = Add<int?>("--max-concurrency", null, "Requests under way at once. The wait for it is reported apart from TTFT.");
+        _useTraceTimestamps = Add("--use-trace-timestamps", false, "Send at the dataset's own times. Implied for 'trace' without --request-rate.");
+        _slowdown = Add("--mooncake-slowdown-factor", 1.0, "Stretches the trace's times.");
+        _warmupRequests = Add("--warmup-requests", 1, "Copies of the first request that are sent before the clock starts.");
+        _disableStream = Add("--disable-stream", false, "Ask for whole responses; TTFT is then the latency.");
+        _disableIgnoreEos = Add("--disable-ignore-eos", false, "Let the model end its answers.");
+        _extraRequestBody = Add<string?>("--extra-request-body", null, "JSON object merged into each request.");
+        _flushCache = Add("--flush-cache", false, "POST /flush_cache after the warm-up.");
+        _outputDetails = Add("--output-details", false, "Keep each request's lengths, times, text and error in the JSON line.");
+        _tag = Add<string?>("--tag", null, "Text for the JSON line's 'tag'.");
+        _apiKey = Add<string?>("--api-key", null, "Sent as a bearer token; OPENAI_API_KEY, then API_KEY, when left out.");
+        _requestTimeout = Add("--request-timeout", 600.0, "Seconds from POST to last byte before a request counts as failed.");
+        _sloTtft = Add<TimeSpan?>("--slo-ttft", null, "Goodput counts requests with a TTFT of at most this, such as 2s or 500ms.", ParseDuration);
+        _sloItl = Add<TimeSpan?>("--slo-itl", null, "Goodput counts requests with no gap between tokens over this, such as 50ms.", ParseDuration);
+        PdSeparated = Add("--pd-separated", false, "Prefill and decode are separate workers: --profile goes to the worker URLs, and it is said when responses name no rank.");
+        _profile = Add("--profile", false, "POST /start_profile before and /stop_profile after the run.");
+        _profilePrefillUrl = Add<string[]>("--profile-prefill-url", [], "Prefill workers to profile with --pd-separated.");
+        _profileDecodeUrl = Add<string[]>("--profile-decode-url", [], "Decode workers to profile with --pd-separated.");
+        OutputFile = Add<string?>("--output-file", null, "JSON lines file to append to; <backend>_<MMDD>_<num>_<in>_<out>.jsonl when left out.");
+        Html = Add<string?>("--html", null, "Also writes one self-contained HTML page with charts.");
+        DisableTqdm = Add("--disable-tqdm", false, "No progress bar.");
+        _profilePrefillUrl.AllowMultipleArgumentsPerToken = true;
+        _profileDecodeUrl.AllowMultipleArgumentsPerToken = true;
+    }
+
+    public Option<bool> PdSeparated { get; }
+    public Option<string?> OutputFile { get; }
+    public Option<string?> Html { get; }
+    public Option<bool> DisableTqdm { get; }
+
+    public void AddTo(Command command)
+    {
+        foreach (Option option in _all) command.Options.Add(option);
+    }
+
+    public static bool IsGiven(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
+
+    /// <exception cref="BenchException">A value makes no sense; the message names the option.</exception>
+    public BenchSettings Bind(ParseResult parsed)
+    {
+        BenchBackend backend = BenchBackend.Parse(parsed.GetValue(_backend)!);
+        string host = parsed.GetValue(_host)!;
+        string url = parsed.GetValue(_baseUrl) ?? $"http://{(host == "0.0.0.0" ? "127.0.0.1" : host)}:{parsed.GetValue(_port) ?? backend.DefaultPort}";
+        bool isTrace = parsed.GetValue(_datasetName) is "trace" or "mooncake";
+        return new BenchSettings
+        {
+            Backend = backend,
+            BaseUrl = ParseUrl("--base-url", url),
+            Dataset = BindDataset(parsed),
+            RequestRate = parsed.GetValue(_requestRate),
+            UseTraceTimestamps = parsed.GetValue(_useTraceTimestamps) || (isTrace && !IsGiven(parsed, _requestRate)),
+            TraceSlowdown = parsed.GetValue(_slowdown),
+            MaxConcurrency = parsed.GetValue(_maxConcurrency),
+            WarmupRequests = parsed.GetValue(_warmupRequests),
+            Stream = !parsed.GetValue(_disableStream),
+            IgnoreEos = !parsed.GetValue(_disableIgnoreEos),
+            ExtraRequestBody = ParseExtra(parsed.GetValue(_extraRequestBody)),
+            Model = parsed.GetValue(_model),
+            ApiKey = parsed.GetValue(_apiKey) ?? Environment.GetEnvironmentVariable("OPENAI_API_KEY") ?? Environment.GetEnvironmentVariable("API_KEY"),
+            FlushCache = parsed.GetValue(_flushCache),
+            KeepDetails = parsed.GetValue(_outputDetails),
+            Tag = parsed.GetValue(_tag),
+            RequestTimeout = TimeSpan.FromSeconds(parsed.GetValue(_requestTimeout)),
+            Goals = new ServiceGoals(parsed.GetValue(_sloTtft), parsed.GetValue(_sloItl)),
+            ProfileUrls = BindProfileUrls(parsed, url),
+        };
+    }
+
+    public static Uri ParseUrl(string option, string text) =>
+        Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && url.Scheme is "http" or "https"
+            ? url
+            : throw new BenchException($"{option} {text}: an absolute http or https URL is needed, such as http://127.0.0.1:30000.");
+
+    private DatasetOptions BindDataset(ParseResult parsed) => new()
+    {
+        Name = parsed.GetValue(_datasetName)!,
+        Path = parsed.GetValue(_datasetPath),
+        NumPrompts = parsed.GetValue(_numPrompts),
+        Seed = parsed.GetValue(_seed),
+        RandomInputLen = parsed.GetValue(_randomInputLen),
+        RandomOutputLen = parsed.GetValue(_randomOutputLen),
+        RandomRangeRatio = parsed.GetValue(_randomRangeRatio),
+        SharegptOutputLen = parsed.GetValue(_sharegptOutputLen),
+        SharegptContextLen = parsed.GetValue(_sharegptContextLen),
+        GspNumGroups = parsed.GetValue(_gspNumGroups),
+        GspPromptsPerGroup = parsed.GetValue(_gspPromptsPerGroup),
+        GspSystemPromptLen = parsed.GetValue(_gspSystemPromptLen),
+        GspQuestionLen = parsed.GetValue(_gspQuestionLen),
+        GspOutputLen = parsed.GetValue(_gspOutputLen),
+        VocabSize = parsed.GetValue(_vocabSize),
+    };
+
+    private Uri[] BindProfileUrls(ParseResult parsed, string baseUrl)
+    {
+        string[] workers = [.. parsed.GetValue(_profilePrefillUrl)!, .. parsed.GetValue(_profileDecodeUrl)!];
+        if (!parsed.GetValue(_profile))
+            return workers.Length == 0 ? [] : throw new BenchException("--profile-prefill-url and --profile-decode-url need --profile.");
+        if (!parsed.GetValue(PdSeparated))
+            return workers.Length == 0 ? [ParseUrl("--base-url", baseUrl)] : throw new BenchException("--profile-prefill-url and --profile-decode-url need --pd-separated.");
+        if (workers.Length == 0) throw new BenchException("--profile with --pd-separated needs --profile-prefill-url or --profile-decode-url.");
+        return [.. workers.Select(worker => ParseUrl("--profile-…-url", worker))];
+    }
+
+    private static JsonObject? ParseExtra(string? text)
+    {
+        if (text is null) return null;
+        try
+        {
+            return JsonNode.Parse(text) as JsonObject ?? throw new BenchException($"--extra-request-body {text}: a JSON object is needed.");
+        }
+        catch (JsonException broken)
+        {
+            throw new BenchException($"--extra-request-body {text}: {broken.Message}", broken);
+        }
+    }
+
+    private static double ParseRate(ArgumentResult argument)
+    {
+        string text = argument.Tokens[0].Value;
+        if (text is "inf" or "Infinity") return double.PositiveInfinity;
+        if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double rate) && rate > 0) return rate;
+        argument.AddError($"--request-rate {text}: give requests per second above 0, or inf.");
+        return 0;
+    }
+
+    private static TimeSpan? ParseDuration(ArgumentResult argument)
+    {
+        string text = argument.Tokens[0].Value;
+        (string number, double scale) = text switch
+        {
+            _ when text.EndsWith("ms", StringComparison.Ordinal) => (text[..^2], 1.0),
+            _ when text.EndsWith('s') => (text[..^1], 1000.0),
+            _ => (text, 1.0),
+        };
+        if (double.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out double amount) && amount > 0) return TimeSpan.FromMilliseconds(amount * scale);
+        argument.AddError($"{text}: give a duration such as 2s or 50ms (a bare number is milliseconds).");
+        return null;
+    }
+
+    private Option<T> Add<T>(string name, T fallback, string description, Func<ArgumentResult, T>? parse = null)
+    {
+        Option<T> option = new(name) { Description = description, DefaultValueFactory = _ => fallback };
+        if (parse is not null) option.CustomParser = parse;
+        _all.Add(option);
+        return option;
+    }
+}
