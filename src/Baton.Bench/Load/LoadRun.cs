@@ -67,8 +67,18 @@ public sealed class LoadRun(BenchClient client, LoadOptions options, ILoadObserv
         {
             TimeSpan left = at - clock.Now;
             if (left <= TimeSpan.Zero) return;
-            if (left > options.PacingSlack) await Task.Delay(left - options.PacingSlack, clock.Provider, ct);
+            if (left > options.PacingSlack) await DelayAsync(left - options.PacingSlack, clock.Provider, ct);
             else Thread.Yield();
         }
+    }
+
+    /// <summary>Task.Delay cuts to whole milliseconds, which is the precision we are after; a timer takes what the provider can do.</summary>
+    private static async Task DelayAsync(TimeSpan delay, TimeProvider time, CancellationToken ct)
+    {
+        // Disposed without waiting: this continues inside the timer's own callback.
+        TaskCompletionSource due = new();
+        using ITimer timer = time.CreateTimer(static state => ((TaskCompletionSource)state!).TrySetResult(), due, delay, Timeout.InfiniteTimeSpan);
+        using CancellationTokenRegistration stop = ct.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetCanceled(), due);
+        await due.Task;
     }
 }

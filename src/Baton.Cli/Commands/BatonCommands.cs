@@ -9,6 +9,7 @@ internal static class BatonCommands
     {
         yield return UpCommand.Create(ProductionClock.Time);
         yield return RouterCommand.Create(ProductionClock.Time);
+        yield return BenchCommand.Create(ProductionClock.Time);
         yield return DoctorCommand.Create(ProductionClock.Time);
     }
 }
