@@ -24,7 +24,11 @@ public sealed class DatasetTests : IDisposable
     {
         IReadOnlyList<BenchRequest> requests = DatasetReader.Read(new DatasetOptions
         {
-            Name = "random-ids", NumPrompts = 2000, RandomInputLen = 40, RandomOutputLen = 40, RandomRangeRatio = ratio,
+            Name = "random-ids",
+            NumPrompts = 2000,
+            RandomInputLen = 40,
+            RandomOutputLen = 40,
+            RandomRangeRatio = ratio,
         });
 
         Assert.Equal((least, most), (requests.Min(request => request.TokenIds!.Length), requests.Max(request => request.TokenIds!.Length)));
@@ -88,7 +92,12 @@ public sealed class DatasetTests : IDisposable
 
         BenchRequest request = Assert.Single(DatasetReader.Read(new DatasetOptions
         {
-            Name = "random", Path = path, NumPrompts = 1, RandomInputLen = 5, RandomRangeRatio = 1, TokensPerWord = 1,
+            Name = "random",
+            Path = path,
+            NumPrompts = 1,
+            RandomInputLen = 5,
+            RandomRangeRatio = 1,
+            TokensPerWord = 1,
         }));
 
         Assert.Equal("one two three one two", request.Text);
@@ -99,7 +108,11 @@ public sealed class DatasetTests : IDisposable
     {
         IReadOnlyList<BenchRequest> requests = DatasetReader.Read(new DatasetOptions
         {
-            Name = "generated-shared-prefix", GspNumGroups = 3, GspPromptsPerGroup = 4, GspSystemPromptLen = 20, GspQuestionLen = 5,
+            Name = "generated-shared-prefix",
+            GspNumGroups = 3,
+            GspPromptsPerGroup = 4,
+            GspSystemPromptLen = 20,
+            GspQuestionLen = 5,
         });
 
         IGrouping<string, BenchRequest>[] groups = [.. requests.GroupBy(request => request.Text!.Split("\n\n")[0], StringComparer.Ordinal)];

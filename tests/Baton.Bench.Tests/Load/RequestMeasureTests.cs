@@ -11,7 +11,8 @@ public sealed class RequestMeasureTests
     public void A_native_stream_gives_ttft_gaps_and_latency()
     {
         Script script = Script.Stream(
-            Piece.Text(120, Events.Native(1)), Piece.Text(20, Events.Native(2)), Piece.Text(35, Events.Native(3)), Piece.Text(5, Events.Done)) with { HeadAfterMs = 10 };
+            Piece.Text(120, Events.Native(1)), Piece.Text(20, Events.Native(2)), Piece.Text(35, Events.Native(3)), Piece.Text(5, Events.Done)) with
+        { HeadAfterMs = 10 };
 
         RequestRecord record = VirtualRun.One(script);
 
