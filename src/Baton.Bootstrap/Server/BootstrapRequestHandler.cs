@@ -149,6 +149,8 @@ internal sealed class BootstrapRequestHandler(
             await RespondErrorAsync(context, 503, "Too many parked queries, watches or rooms in one watch. Back off and ask again.", null);
             return;
         }
+        // The instance may have changed while the query was parked.
+        context.Response.Headers[BootstrapHeaders.InstanceId] = table.Ranks.InstanceId;
         if (query.Wait > TimeSpan.Zero) metrics.OnWaited(time.GetElapsedTime(started));
         metrics.OnAnswered(reply.Answers.Count, reply.PendingCount);
         ArrayBufferWriter<byte> body = new(256);
