@@ -205,9 +205,15 @@ internal sealed class BootstrapRequestHandler(
                 reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
                 continue;
             }
-            T parsed = parse(read.Buffer, state);
-            reader.AdvanceTo(read.Buffer.End);
-            return parsed;
+            try
+            {
+                return parse(read.Buffer, state);
+            }
+            finally
+            {
+                // Also after a refusal: an unread body would cost the client its connection.
+                reader.AdvanceTo(read.Buffer.End);
+            }
         }
     }
 
@@ -229,13 +235,12 @@ internal sealed class BootstrapRequestHandler(
         return Task.CompletedTask;
     }
 
-    private static Task RespondAsync(HttpContext context, int status, string contentType, ArrayBufferWriter<byte> body)
+    private static async Task RespondAsync(HttpContext context, int status, string contentType, ArrayBufferWriter<byte> body)
     {
         HttpResponse response = context.Response;
         response.StatusCode = status;
         response.ContentType = contentType;
         response.ContentLength = body.WrittenCount;
-        response.BodyWriter.Write(body.WrittenSpan);
-        return Task.CompletedTask;
+        await response.BodyWriter.WriteAsync(body.WrittenMemory);
     }
 }

@@ -1,0 +1,252 @@
+namespace Baton.Bootstrap.Tests.Server;
+
+/// <summary>The routes that Baton adds, over real sockets.</summary>
+public sealed class BatonRouteTests
+{
+    private const string Query = "/baton/v1/rooms/query";
+    private const string Rooms = "/baton/v1/rooms";
+
+    [Fact]
+    public async Task Ready_tells_how_many_ranks_are_missing()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient client = server.Connect();
+
+        RawResponse none = await client.SendAsync("GET", "/ready");
+        await client.SendAsync("PUT", "/route", TestServer.RankBody(0, 2));
+        RawResponse half = await client.SendAsync("GET", "/ready");
+        await client.SendAsync("PUT", "/route", TestServer.RankBody(1, 2));
+        RawResponse full = await client.SendAsync("GET", "/ready");
+
+        Assert.Equal((503, "NOT READY (0/0 ranks registered)"), (none.Status, none.Body));
+        Assert.Equal((503, "NOT READY (1/2 ranks registered)"), (half.Status, half.Body));
+        Assert.Equal((200, "READY"), (full.Status, full.Body));
+    }
+
+    [Fact]
+    public async Task A_batch_registers_fails_and_ends_rooms_in_that_order()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient client = server.Connect();
+
+        RawResponse batch = await client.SendAsync("POST", Rooms,
+            """{"register": [[1, 0], [2, 1], [9223372036854775807, 1]], "failed": [{"room": 2, "reason": "aborted", "message": "client left"}], "ended": [1]}""");
+        RawResponse answer = await client.SendAsync("POST", Query, """{"rooms": [1, 2, 9223372036854775807]}""");
+
+        Assert.Equal((200, "OK"), (batch.Status, batch.Body));
+        Assert.Equal(
+            """{"known":{"9223372036854775807":1},"failed":{"2":{"reason":"aborted","message":"client left"}},"pending":1,"new_watch":false}""", answer.Body);
+    }
+
+    [Fact]
+    public async Task A_failed_room_is_absent_from_the_query_of_sglang()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient client = server.Connect();
+
+        await client.SendAsync("POST", Rooms, """{"failed": [{"room": 2, "reason": "aborted", "message": "client left"}]}""");
+        RawResponse answer = await client.SendAsync("POST", "/query_dp_ranks", """{"bootstrap_rooms": [2]}""");
+
+        Assert.Equal("{}", answer.Body);
+    }
+
+    [Theory]
+    [InlineData("""{"register": [[1]]}""", "register")]
+    [InlineData("""{"register": [[1, 2, 3]]}""", "register")]
+    [InlineData("""{"register": [1, 2]}""", "register")]
+    [InlineData("""{"register": {}}""", "register")]
+    [InlineData("""{"register": [[-1, 0]]}""", "register")]
+    [InlineData("""{"register": [[5, 0]], "failed": [{"room": 2}]}""", "failed.reason")]
+    [InlineData("""{"register": [[5, 0]], "failed": [{"reason": "aborted"}]}""", "failed.room")]
+    [InlineData("""{"register": [[5, 0]], "failed": [{"room": 2, "reason": "bad luck"}]}""", "failed.reason")]
+    [InlineData("""{"register": [[5, 0]], "ended": ["x"]}""", "ended")]
+    [InlineData("""{"register": [[5, 0]], "ended": [1]""", "body")]
+    public async Task A_bad_batch_is_a_400_that_names_the_field_and_changes_nothing(string json, string field)
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient client = server.Connect();
+
+        RawResponse response = await client.SendAsync("POST", Rooms, json);
+
+        Assert.Equal(400, response.Status);
+        Assert.Contains($"\"field\":\"{field}\"", response.Body, StringComparison.Ordinal);
+        Assert.Equal(0, server.Server.Table.Rooms.Count);
+    }
+
+    [Theory]
+    [InlineData("""{"rooms": [1], "wait_ms": -1}""", "wait_ms")]
+    [InlineData("""{"rooms": [1], "wait_for": "some"}""", "wait_for")]
+    [InlineData("""{"rooms": [1], "watch": ""}""", "watch")]
+    [InlineData("""{"rooms": [1], "watch": 5}""", "watch")]
+    [InlineData("""{"rooms": "1"}""", "rooms")]
+    [InlineData("""{"forget": [1.5]}""", "forget")]
+    public async Task A_bad_query_is_a_400_that_names_the_field(string json, string field)
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient client = server.Connect();
+
+        RawResponse response = await client.SendAsync("POST", Query, json);
+
+        Assert.Equal(400, response.Status);
+        Assert.Contains($"\"field\":\"{field}\"", response.Body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_parked_query_for_any_is_answered_by_the_first_registration()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+        using RequestsClient prefill = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"rooms": [1, 2], "wait_ms": 60000, "wait_for": "any"}""");
+        await ParkedAsync(server, 1);
+
+        await prefill.SendAsync("POST", "/register_dp_rank", """{"bootstrap_room": 2, "dp_rank": 3}""");
+        RawResponse answer = await decode.ReadAsync();
+
+        Assert.Equal("""{"known":{"2":3},"failed":{},"pending":1,"new_watch":false}""", answer.Body);
+        Assert.Equal(0, server.Server.Table.Rooms.WatchedCount);
+    }
+
+    [Fact]
+    public async Task A_parked_query_for_all_waits_for_the_last_one_and_a_failure_counts()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+        using RequestsClient prefill = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"rooms": [1, 2], "wait_ms": 60000, "wait_for": "all"}""");
+        await ParkedAsync(server, 1);
+
+        await prefill.SendAsync("POST", "/register_dp_rank", """{"bootstrap_room": 2, "dp_rank": 3}""");
+        int parkedAfterTheFirst = server.Server.Queries.ParkedCount;
+        await prefill.SendAsync("POST", Rooms, """{"failed": [{"room": 1, "reason": "out_of_cells", "message": "no cells"}]}""");
+        RawResponse answer = await decode.ReadAsync();
+
+        Assert.Equal(1, parkedAfterTheFirst);
+        Assert.Equal("""{"known":{"2":3},"failed":{"1":{"reason":"out_of_cells","message":"no cells"}},"pending":0,"new_watch":false}""", answer.Body);
+    }
+
+    [Fact]
+    public async Task A_parked_query_ends_with_what_it_has_when_its_time_is_up()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"rooms": [1], "wait_ms": 5000}""");
+        await ParkedAsync(server, 1);
+
+        server.Time.Advance(TimeSpan.FromMilliseconds(4999));
+        int before = server.Server.Queries.ParkedCount;
+        server.Time.Advance(TimeSpan.FromMilliseconds(1));
+        RawResponse answer = await decode.ReadAsync();
+
+        Assert.Equal(1, before);
+        Assert.Equal("""{"known":{},"failed":{},"pending":1,"new_watch":false}""", answer.Body);
+    }
+
+    [Fact]
+    public async Task A_client_that_goes_away_leaves_nothing_parked()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        RequestsClient decode = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"rooms": [1], "wait_ms": 60000}""");
+        await ParkedAsync(server, 1);
+
+        decode.Dispose();
+        await ParkedAsync(server, 0);
+
+        Assert.Equal(0, server.Server.Table.Rooms.WatchedCount);
+    }
+
+    [Fact]
+    public async Task A_watch_keeps_its_rooms_between_queries_and_takes_newcomers_while_one_is_parked()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+        using RequestsClient second = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"watch": "w", "rooms": [1], "wait_ms": 60000}""");
+        await ParkedAsync(server, 1);
+
+        RawResponse joined = await second.SendAsync("POST", Query, """{"watch": "w", "rooms": [2], "wait_ms": 0}""");
+        await second.SendAsync("POST", "/register_dp_rank", """{"bootstrap_room": 2, "dp_rank": 1}""");
+        RawResponse parked = await decode.ReadAsync();
+        await decode.WriteAsync("POST", Query, """{"watch": "w", "rooms": [], "wait_ms": 60000}""");
+        await ParkedAsync(server, 1);
+        await second.SendAsync("POST", "/register_dp_rank", """{"bootstrap_room": 1, "dp_rank": 0}""");
+        RawResponse last = await decode.ReadAsync();
+
+        Assert.Equal("""{"known":{},"failed":{},"pending":2,"new_watch":false}""", joined.Body);
+        Assert.Equal("""{"known":{"2":1},"failed":{},"pending":1,"new_watch":true}""", parked.Body);
+        Assert.Equal("""{"known":{"1":0},"failed":{},"pending":0,"new_watch":false}""", last.Body);
+    }
+
+    [Fact]
+    public async Task A_watch_that_nobody_uses_is_forgotten_after_a_minute_and_says_so()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+        await decode.SendAsync("POST", Query, """{"watch": "w", "rooms": [1, 2], "forget": []}""");
+
+        server.Time.Advance(TimeSpan.FromSeconds(60));
+        RawResponse kept = await decode.SendAsync("POST", Query, """{"watch": "w", "forget": [2]}""");
+        server.Time.Advance(TimeSpan.FromSeconds(61));
+        RawResponse lost = await decode.SendAsync("POST", Query, """{"watch": "w"}""");
+
+        Assert.Equal("""{"known":{},"failed":{},"pending":1,"new_watch":false}""", kept.Body);
+        Assert.Equal("""{"known":{},"failed":{},"pending":0,"new_watch":true}""", lost.Body);
+        Assert.Equal(0, server.Server.Table.Rooms.WatchedCount);
+    }
+
+    [Fact]
+    public async Task More_parked_queries_than_allowed_are_sent_away()
+    {
+        await using TestServer server = await TestServer.StartAsync(o => o with { Queries = o.Queries with { MaxParked = 1 } });
+        using RequestsClient first = server.Connect();
+        using RequestsClient second = server.Connect();
+        await first.WriteAsync("POST", Query, """{"rooms": [1], "wait_ms": 60000}""");
+        await ParkedAsync(server, 1);
+
+        RawResponse refused = await second.SendAsync("POST", Query, """{"rooms": [2], "wait_ms": 60000}""");
+
+        Assert.Equal((503, "1"), (refused.Status, refused.Headers["Retry-After"]));
+        Assert.Equal(1, server.Server.Queries.ParkedCount);
+    }
+
+    [Fact]
+    public async Task Every_answer_carries_the_instance_and_the_protocol()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        await using TestServer other = await TestServer.StartAsync(o => o with { Seed = 8 });
+        using RequestsClient client = server.Connect();
+        using RequestsClient elsewhere = other.Connect();
+
+        foreach (string path in new[] { "/health", "/route", "/nowhere", "/ready" })
+        {
+            RawResponse here = await client.SendAsync("GET", path);
+            RawResponse there = await elsewhere.SendAsync("GET", path);
+
+            Assert.Equal("1", here.Headers["X-Baton-Bootstrap-Protocol"]);
+            Assert.NotEqual(here.Headers["X-SGLang-Disaggregation-Instance-ID"], there.Headers["X-SGLang-Disaggregation-Instance-ID"]);
+        }
+    }
+
+    [Fact]
+    public async Task Sixteen_connections_that_write_at_once_lose_nothing()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+
+        await Task.WhenAll(Enumerable.Range(0, 16).Select(async writer =>
+        {
+            using RequestsClient client = server.Connect();
+            for (int i = 0; i < 50; i++) await client.SendAsync("POST", Rooms, $$"""{"register": [[{{(i * 16) + writer + 1}}, {{writer}}]]}""");
+        }));
+
+        Assert.Equal(800, server.Server.Table.Rooms.Count);
+    }
+
+    /// <summary>Waits for the server to see what a socket already carries. Bounded by the test's own deadline.</summary>
+    private static async Task ParkedAsync(TestServer server, int count)
+    {
+        using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(30));
+        while (server.Server.Queries.ParkedCount != count || (count == 0 && server.Server.Table.Rooms.WatchedCount != 0))
+            await Task.Delay(TimeSpan.FromMilliseconds(2), deadline.Token);
+    }
+}
