@@ -1,7 +1,10 @@
+using Baton.Benchmarks;
+
 // One measurement a name: dotnet run -c Release --project bench/Baton.Benchmarks -- NAME [arguments]
 // Each compares with its baseline in the same run and prints the ratio; results/ keeps what it wrote.
 SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
+    ["transfer"] = TransferBenchmark.RunAsync,
 };
 
 if (args.Length > 0 && measurements.TryGetValue(args[0], out Func<string[], Task<int>>? run)) return await run(args[1..]);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Baton.Core.Failures;
 using Baton.Transfer.Wire;
 
@@ -46,6 +47,7 @@ public sealed class KvInbox(int capacity, Action wake) : IDisposable
     }
 
     /// <summary>Hands a frame over, waiting for room until the link's token ends it. The payload is returned when it does.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public async ValueTask PostAsync(IKvLink link, KvFrame frame, CancellationToken ct)
     {
         try

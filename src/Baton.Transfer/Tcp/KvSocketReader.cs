@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Baton.Core.Kv;
 using Baton.Transfer.Wire;
 
@@ -35,6 +36,7 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
 
     /// <summary>The next frame, or null at the end of the stream. A skipped frame comes as type None.</summary>
     /// <param name="gate">Asked, under a lock on itself, before memory is rented for a chunk; null on a side that may not be sent any.</param>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<KvFrame?> ReadAsync(ChunkGate? gate, CancellationToken ct)
     {
         while (true)
@@ -88,6 +90,7 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
         KvFrameHeader.TryPeek(Unread, gate.MaxFrameBytes, out header) && header.Type == KvFrameType.Chunk
         && header.PayloadBytes >= KvFrameCodec.RangeBytes && _end - _start >= KvFrameCodec.ChunkHeadBytes;
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<KvFrame> ReadLargeChunkAsync(KvFrameHeader header, ChunkGate gate, CancellationToken ct)
     {
         int cellBytes = header.PayloadBytes - KvFrameCodec.RangeBytes;
@@ -126,6 +129,7 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
         return cells is null ? chunk : KvFrameCodec.CheckFinite(chunk, gate.Layout);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> FillAsync(CancellationToken ct)
     {
         if (_start == _end)

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Baton.Core.Failures;
 using Baton.Transfer.Links;
@@ -137,6 +138,7 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask DeliverAsync(KvFrame frame, CancellationToken ct)
     {
         if (frame.Type is KvFrameType.Fail or KvFrameType.WrongRank) Note(frame);
@@ -169,6 +171,7 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WriteAsync(Socket socket, KvFrame frame, ArrayBufferWriter<byte> staging, CancellationToken ct)
     {
         if (frame.Type != KvFrameType.Chunk)
@@ -186,12 +189,14 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask FlushAsync(Socket socket, ArrayBufferWriter<byte> staging, CancellationToken ct)
     {
         await SendAllAsync(socket, staging.WrittenMemory, ct);
         staging.ResetWrittenCount();
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask SendAllAsync(Socket socket, ReadOnlyMemory<byte> bytes, CancellationToken ct)
     {
         while (!bytes.IsEmpty)

@@ -121,7 +121,7 @@ public static class KvFrameCodec
     internal static KvFrame CheckFinite(in KvFrame chunk, KvLayout layout)
     {
         KvBuffer cells = chunk.Payload!;
-        if (KvFiniteCheck.IsFinite(cells.Span, layout, chunk.Range.TokenCount)) return chunk;
+        if (KvPayloadCheck.IsFinite(cells.Span, layout, chunk.Range.TokenCount)) return chunk;
         cells.Dispose();
         throw new KvProtocolException($"Chunk {chunk.Range} of {chunk.Room} holds a NaN or an infinity.");
     }
