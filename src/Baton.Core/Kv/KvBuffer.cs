@@ -20,6 +20,9 @@ public sealed class KvBuffer : IDisposable
 
     public Memory<byte> Memory => Array.AsMemory(0, Length);
 
+    /// <summary>The memory is back in the pool. For accounting, never to decide whether to dispose: an owner knows.</summary>
+    public bool IsReturned => Volatile.Read(ref _array) is null;
+
     private byte[] Array => _array ?? throw new UnreachableException("A KV buffer was used after it went back to the pool.");
 
     /// <summary>Rents <paramref name="length"/> bytes, not cleared. The caller checks the length against the handshake's limits first.</summary>

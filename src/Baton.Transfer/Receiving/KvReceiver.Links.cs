@@ -79,12 +79,11 @@ public sealed partial class KvReceiver
     {
         long bytes = frame.Payload?.Length ?? self.Layout.PayloadBytes(frame.Range.TokenCount);
         bool isWanted = link.Gate.Admit(frame.Claim, frame.Room, frame.Range, bytes);
+        if (isWanted && frame.Payload is null) throw new KvProtocolException($"Chunk {frame.Range} of {frame.Room} came without its cells.");
         Interlocked.Add(ref _bufferedBytes, bytes);
         if (frame.Payload is not { } payload)
         {
-            // The link threw the bytes away because the room had ended; they still came out of the window.
-            if (isWanted) throw new KvProtocolException($"Chunk {frame.Range} of {frame.Room} came without its cells.");
-            link.Return((int)bytes);
+            link.Return((int)bytes); // the link threw the cells away because the room had ended; they still came out of the window
             return;
         }
         payload.Returned = link.OnReturned;

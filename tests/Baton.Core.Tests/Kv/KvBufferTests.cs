@@ -34,6 +34,7 @@ public sealed class KvBufferTests
         buffer.Dispose();
 
         Assert.Equal([100], returned);
+        Assert.True(buffer.IsReturned);
         Assert.Throws<UnreachableException>(buffer.Dispose);
         Assert.Equal([100], returned);
     }

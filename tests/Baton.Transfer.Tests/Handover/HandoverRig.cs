@@ -1,3 +1,4 @@
+using Baton.Core.Failures;
 using Baton.Core.Handover;
 using Baton.Core.Ids;
 using Baton.Core.Kv;
@@ -12,6 +13,7 @@ namespace Baton.Transfer.Tests.Handover;
 internal sealed class HandoverRig : IDisposable
 {
     private readonly Dictionary<BootstrapRoom, DpRank> _directory = [];
+    private IKvLink? _connected;
 
     public HandoverRig(TransferOptions? options = null, KvIdentity? prefill = null, KvIdentity? decode = null)
     {
@@ -21,7 +23,7 @@ internal sealed class HandoverRig : IDisposable
         DecodeInbox = new KvInbox(1000, () => Wakes++);
         Network.Listen(Endpoint, PrefillInbox, prefill);
         Sender = new KvSender(PrefillInbox, prefill, options ?? new TransferOptions(), room => _directory.TryGetValue(room, out DpRank rank) ? rank : null, NullLogger.Instance);
-        Receiver = new KvReceiver(DecodeInbox, Network.For(decode), decode, NullLogger.Instance);
+        Receiver = new KvReceiver(DecodeInbox, new Keeping(this, Network.For(decode)), decode, NullLogger.Instance);
     }
 
     public static KvEndpoint Endpoint { get; } = new("here", 1, DpRank.Zero);
@@ -73,6 +75,16 @@ internal sealed class HandoverRig : IDisposable
         PollReceiver();
     }
 
+    /// <summary>One more decode rank that reaches the same prefill rank.</summary>
+    public Decode AddDecode(int rank)
+    {
+        KvIdentity identity = Make.Decode(rank);
+        return new Decode(new KvReceiver(new KvInbox(1000, () => Wakes++), Network.For(identity), identity, NullLogger.Instance));
+    }
+
+    /// <summary>Breaks the link between the two, and tells neither why.</summary>
+    public void Sever() => _connected!.Close(RequestFailure.Of(FailureReason.LinkLost, "The test cut it."));
+
     public bool TrySend(BootstrapRoom room, KvRange range)
     {
         if (!Sender.CanSend(room, (int)Make.Layout.PayloadBytes(range.TokenCount))) return false;
@@ -84,5 +96,24 @@ internal sealed class HandoverRig : IDisposable
     {
         Sender.Dispose();
         Receiver.Dispose();
+    }
+
+    internal sealed class Decode(KvReceiver receiver) : IDisposable
+    {
+        public KvReceiver Receiver { get; } = receiver;
+
+        public List<KvReceiverEvent> Poll()
+        {
+            List<KvReceiverEvent> events = [];
+            Receiver.Poll(TimeSpan.Zero, events);
+            return events;
+        }
+
+        public void Dispose() => Receiver.Dispose();
+    }
+
+    private sealed class Keeping(HandoverRig rig, IKvConnector connector) : IKvConnector
+    {
+        public IKvLink Connect(KvEndpoint endpoint, KvInbox inbox) => rig._connected = connector.Connect(endpoint, inbox);
     }
 }
