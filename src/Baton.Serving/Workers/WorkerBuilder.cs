@@ -1,0 +1,70 @@
+using System.ComponentModel.DataAnnotations;
+using Baton.Core.Engine;
+using Baton.Core.Ids;
+using Baton.Core.Randomness;
+using Baton.Core.Ranks;
+using Baton.Scheduling;
+using Baton.Scheduling.Dispatch;
+using Baton.Scheduling.Ranks;
+using Baton.Scheduling.Unified;
+using Baton.Serving.Requests;
+using Microsoft.Extensions.Logging;
+
+namespace Baton.Serving.Workers;
+
+/// <summary>Puts a worker together: model, engines, ranks, threads, controller, and what its role needs beside them.</summary>
+public static class WorkerBuilder
+{
+    /// <summary>Loads the model and starts the ranks. Takes as long as the model does; nothing listens for clients yet.</summary>
+    /// <exception cref="ValidationException">An option is out of range; the message names it.</exception>
+    /// <exception cref="EngineException">The model cannot be served.</exception>
+    /// <exception cref="InvalidOperationException">A port is taken.</exception>
+    public static async Task<Worker> BuildAsync(ServeOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken ct)
+    {
+        options.Validate();
+        SeededRandom random = new(options.RandomSeed);
+        WorkerClock clock = new(time);
+        WorkerParts? parts = null;
+        ServingMetrics metrics = new(() => parts?.Ranks.Select(rank => rank.Rank.Load) ?? []);
+        parts = new WorkerParts { Options = options, Clock = clock, InstanceId = $"{random.NextUInt64():x16}", Metrics = metrics };
+        parts.Own(metrics);
+        try
+        {
+            EngineSource source = await Task.Run(() => EngineSource.Load(options, time, loggers.CreateLogger("Baton.LlamaCpp")), ct);
+            parts.Own(source);
+            List<IEngine> engines = [];
+            for (int rank = 0; rank < options.DpSize; rank++) engines.Add(source.CreateEngine());
+            WorkerRanks ranks = options.Role switch
+            {
+                _ => UnifiedRanks(options, engines),
+            };
+            ILogger rankLogger = loggers.CreateLogger<RankThread>();
+            foreach (IRank rank in ranks.Ranks) parts.Ranks.Add(new RankThread(rank, clock, source.SimulatedTimeScale, rankLogger));
+            LoadBalanceMethod method = options.LoadBalanceMethod ?? DpControllerOptions.Auto;
+            DpController controller = new(ranks.Ranks, new DpControllerOptions
+            {
+                Role = options.Role,
+                Method = method,
+                ForceQueryPrefillDpRank = options.ForceQueryPrefillDpRank,
+            }, ranks.Rooms);
+            CallContext calls = new(source.Text, engines[0].Info, options.Role, options.DpSize, options.Limits, random.NextUInt64())
+            {
+                DefaultBootstrapPort = parts.Bootstrap?.Port ?? options.BootstrapPort,
+                IsFakeBackend = options.IsFakeBackend,
+            };
+            return new Worker(parts, controller, calls, loggers.CreateLogger<Worker>());
+        }
+        catch
+        {
+            foreach (RankThread rank in parts.Ranks) rank.Dispose();
+            await parts.DisposeAsync();
+            throw;
+        }
+    }
+
+    private static WorkerRanks UnifiedRanks(ServeOptions options, List<IEngine> engines) =>
+        new([.. engines.Select((engine, rank) => new UnifiedRank(new DpRank(rank), engine, options.ToScheduler()))], Rooms: null);
+
+    /// <param name="Rooms">On prefill workers.</param>
+    private sealed record WorkerRanks(IReadOnlyList<IRank> Ranks, IRoomRegistration? Rooms);
+}
