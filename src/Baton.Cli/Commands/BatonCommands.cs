@@ -8,6 +8,7 @@ internal static class BatonCommands
     public static IEnumerable<Command> All()
     {
         yield return UpCommand.Create(ProductionClock.Time);
+        yield return ServeCommand.Create(ProductionClock.Time);
         yield return RouterCommand.Create(ProductionClock.Time);
         yield return BenchCommand.Create(ProductionClock.Time);
         yield return DoctorCommand.Create(ProductionClock.Time);

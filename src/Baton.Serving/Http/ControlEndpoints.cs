@@ -24,8 +24,7 @@ internal sealed class ControlEndpoints : IDisposable
         _metrics = new MetricsCollector(meter => IsOurs(meter));
     }
 
-    /// <returns>Null when there is no such endpoint.</returns>
-    public Task? TryAnswer(string method, string path, HttpContext context, JsonReply reply, CancellationToken ct) => (method, path) switch
+    public Task AnswerAsync(string method, string path, HttpContext context, JsonReply reply, CancellationToken ct) => (method, path) switch
     {
         ("GET" or "HEAD", "/health") => HealthAsync(context, reply, ct),
         ("GET", "/health_generate") => HealthGenerateAsync(context, reply, ct),
@@ -37,7 +36,8 @@ internal sealed class ControlEndpoints : IDisposable
         ("GET" or "POST", "/flush_cache") => FlushAsync(context, ct),
         ("POST", "/abort_request") => AbortAsync(context, ct),
         ("GET", "/metrics") => TextAsync(context, 200, PrometheusText.Write(_metrics.Collect()), PrometheusText.ContentType, ct),
-        _ => null,
+        _ => reply.SendAsync(404, json => ErrorJson.Write(
+            json, $"There is no {method} {path}. docs/http-api.md lists what a worker serves.", ErrorJson.TypeOf(404), "not_found", null), ct),
     };
 
     public void Dispose() => _metrics.Dispose();

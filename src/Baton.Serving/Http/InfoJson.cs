@@ -10,7 +10,8 @@ namespace Baton.Serving.Http;
 /// <summary>Writes what a worker tells about itself, in SGLang's shapes.</summary>
 internal static class InfoJson
 {
-    public static readonly string Version = typeof(InfoJson).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
+    public static readonly string Version = typeof(InfoJson).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!
+        .InformationalVersion.Split('+')[0];
 
     public static string ModeName(WorkerRole role) => role switch
     {

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Baton.Core.Failures;
 using Baton.Core.Requests;
 using Baton.Core.Text;
 using Baton.Serving.Output;
@@ -67,8 +68,8 @@ internal static class NativeJson
             default:
                 json.WriteString("type", "abort");
                 json.WriteString("message", end.Failure!.Message);
-                json.WriteNumber("status_code", end.Failure.Reason.Row.HttpStatus);
-                json.WriteString("err_type", end.Failure.Reason.Row.Code);
+                json.WriteNumber("status_code", end.Failure.Reason.HttpStatus);
+                json.WriteString("err_type", end.Failure.Reason.Code);
                 break;
         }
         json.WriteEndObject();

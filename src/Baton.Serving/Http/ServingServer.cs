@@ -16,6 +16,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using BadHttpRequestException = Microsoft.AspNetCore.Http.BadHttpRequestException;
 
 namespace Baton.Serving.Http;
 
@@ -95,7 +96,7 @@ public sealed class ServingServer : IAsyncDisposable
         }
         catch (CallFailedException failed) when (!reply.HasBegun)
         {
-            await reply.SendAsync(failed.Failure.Reason.Row.HttpStatus, json => ErrorJson.Write(json, failed.Failure), ct);
+            await reply.SendAsync(failed.Failure.Reason.HttpStatus, json => ErrorJson.Write(json, failed.Failure), ct);
         }
         catch (BadHttpRequestException bad) when (!reply.HasBegun)
         {
@@ -128,8 +129,7 @@ public sealed class ServingServer : IAsyncDisposable
             ("POST" or "PUT", "/generate") => GenerateAsync(worker, context, reply, ct),
             ("POST", "/v1/completions") => CompletionsAsync(worker, context, reply, ct),
             ("POST", "/v1/chat/completions") => ChatAsync(worker, context, reply, ct),
-            _ => control.TryAnswer(method, path, context, reply, ct) ??
-                FailAsync(reply, 404, "not_found", $"There is no {method} {path}. docs/http-api.md lists what a worker serves.", ct),
+            _ => control.AnswerAsync(method, path, context, reply, ct),
         };
     }
 

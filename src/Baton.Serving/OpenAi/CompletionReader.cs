@@ -19,7 +19,7 @@ internal static class CompletionReader
         (List<int[]> prompts, _) = IsTokens(prompt)
             ? Body.TokenPrompts(fields, "prompt", prompt, context)
             : Body.TextPrompts(fields, "prompt", prompt, context);
-        int? logprobs = fields.Integer("logprobs", 0, SamplingReader.MaxTopLogprobs);
+        int? logprobs = fields.OptionalInteger("logprobs", 0, SamplingReader.MaxTopLogprobs);
         string? grammar = ResponseFormat.Read(fields, context);
         SamplingPlan plan = new SamplingReader(context.Text, context.Limits).ReadOpenAi(fields, DefaultMaxTokens, "max_tokens", grammar);
         return new OpenAiCall

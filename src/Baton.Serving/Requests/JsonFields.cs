@@ -35,9 +35,9 @@ internal readonly struct JsonFields(JsonElement json, string path = "")
         return text.Length <= maxLength ? text : throw Bad(name, value, $"must have at most {maxLength} characters, and has {text.Length}");
     }
 
-    public int Integer(string name, int otherwise, int min, int max = int.MaxValue) => Integer(name, min, max) ?? otherwise;
+    public int Integer(string name, int otherwise, int min, int max = int.MaxValue) => OptionalInteger(name, min, max) ?? otherwise;
 
-    public int? Integer(string name, int min, int max = int.MaxValue) => TryGet(name, out JsonElement value) ? IntegerOf(name, value, min, max) : null;
+    public int? OptionalInteger(string name, int min, int max = int.MaxValue) => TryGet(name, out JsonElement value) ? IntegerOf(name, value, min, max) : null;
 
     /// <param name="isMinAllowed">False: the range is open below.</param>
     public float Number(string name, float otherwise, double min, double max, bool isMinAllowed = true)

@@ -62,7 +62,7 @@ internal sealed class SamplingReader(ITextModel text, RequestLimits limits)
             Seed = seed,
         };
         int samples = fields.Integer("n", 1, 1, limits.MaxSequencesPerCall);
-        if (fields.Integer("best_of", 1) is { } best && best != samples) throw fields.Bad("best_of", "is only served when it equals n");
+        if (fields.OptionalInteger("best_of", 1) is { } best && best != samples) throw fields.Bad("best_of", "is only served when it equals n");
         return new SamplingPlan(sampling, Output(fields, sampling), samples, hasSeed);
     }
 

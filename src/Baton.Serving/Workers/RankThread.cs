@@ -14,7 +14,6 @@ public sealed class RankThread : IDisposable
     private readonly IRank _rank;
     private readonly WorkerClock _clock;
     private readonly double _simulatedTimeScale;
-    private readonly Action? _beforeDispose;
     private readonly ILogger _logger;
     private readonly AutoResetEvent _wake = new(false);
     private readonly ManualResetEvent _stop = new(false);

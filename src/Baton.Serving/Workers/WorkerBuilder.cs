@@ -3,7 +3,6 @@ using Baton.Core.Engine;
 using Baton.Core.Ids;
 using Baton.Core.Randomness;
 using Baton.Core.Ranks;
-using Baton.Scheduling;
 using Baton.Scheduling.Dispatch;
 using Baton.Scheduling.Ranks;
 using Baton.Scheduling.Unified;
@@ -16,10 +15,11 @@ namespace Baton.Serving.Workers;
 public static class WorkerBuilder
 {
     /// <summary>Loads the model and starts the ranks. Takes as long as the model does; nothing listens for clients yet.</summary>
+    /// <param name="httpPort">Where clients reach this worker; 0 for none.</param>
     /// <exception cref="ValidationException">An option is out of range; the message names it.</exception>
     /// <exception cref="EngineException">The model cannot be served.</exception>
     /// <exception cref="InvalidOperationException">A port is taken.</exception>
-    public static async Task<Worker> BuildAsync(ServeOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken ct)
+    public static async Task<Worker> BuildAsync(ServeOptions options, int httpPort, TimeProvider time, ILoggerFactory loggers, CancellationToken ct)
     {
         options.Validate();
         SeededRandom random = new(options.RandomSeed);
