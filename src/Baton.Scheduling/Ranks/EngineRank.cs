@@ -34,7 +34,7 @@ public abstract class EngineRank : IRank
 
     public bool Begin(TimeSpan now)
     {
-        foreach (InboxItem item in Inbox.TakeAll()) _scheduler.Accept(item, now);    // 1. what other threads said
+        TakeIn(now);                                                                 // 1. what other threads said
         if (_fault is { } fault)
         {
             // A request can slip in between the fault and the closing of the door; it ends like the others.
@@ -70,6 +70,14 @@ public abstract class EngineRank : IRank
     protected virtual void Dispose(bool disposing)
     {
         if (disposing) _engine.Dispose();
+    }
+
+    private void TakeIn(TimeSpan now)
+    {
+        foreach (InboxItem item in Inbox.TakeAll()) _scheduler.Accept(item, now);
+        // A resolver that knew the answer has given it by now: taking it in as well saves the request a turn.
+        if (!Inbox.HasArrivals) return;
+        foreach (InboxItem item in Inbox.TakeAll()) _scheduler.Accept(item, now);
     }
 
     private bool Execute(TimeSpan now)

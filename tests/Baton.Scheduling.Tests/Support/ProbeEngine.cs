@@ -28,6 +28,9 @@ internal sealed class ProbeEngine(SimulatedEngineOptions options) : IEngine
         After?.Invoke(plan, result);
     }
 
+    /// <summary>For the test's own look at the cells.</summary>
+    public void ExecuteQuietly(StepPlan plan, StepResult result) => _engine.Execute(plan, result);
+
     public void Interrupt() => _engine.Interrupt();
 
     public void Dispose() => _engine.Dispose();
