@@ -26,7 +26,7 @@ public sealed class RandomUnifiedRunTests
             ContextTokens = random.NextBetween(40, 200),
             MaxSequences = random.NextBetween(1, 6),
             MaxBatchTokens = 64,
-            VocabSize = 500,
+            VocabSize = 2000,
             EndProbability = random.NextBool(0.5) ? 0.02 : 0,
             Cost = new CostModel { FixedMs = 1 },
         };
