@@ -219,6 +219,18 @@ public sealed class DpControllerTests
         Assert.Equal(0, liveWhenRegistered);
     }
 
+    [Fact]
+    public void A_room_that_cannot_be_registered_is_refused_and_reaches_no_rank()
+    {
+        Setup setup = new(LoadBalanceMethod.LeastWork, dpSize: 2);
+        setup.Rooms.IsFull = true;
+
+        DispatchResult result = setup.Dispatch();
+
+        Assert.Equal(FailureReason.QueueFull, result.Failure!.Reason);
+        Assert.All(setup.Ranks, rank => Assert.Equal(0, rank.Inbox.LiveRequests));
+    }
+
     /// <summary>Every combination of method, ranks, force-query, pin and hint on the prefill side: SGLang's table, with its holes closed.</summary>
     [Fact]
     public void The_room_is_registered_exactly_when_decode_cannot_infer_the_rank()
@@ -314,10 +326,13 @@ public sealed class DpControllerTests
         public List<(BootstrapInfo Bootstrap, RequestFailure Failure)> Refused { get; } = [];
         public Action? OnRegister { get; set; }
 
-        public void Register(BootstrapInfo bootstrap, DpRank rank)
+        public bool IsFull { get; set; }
+
+        public bool Register(BootstrapInfo bootstrap, DpRank rank)
         {
             OnRegister?.Invoke();
-            Registered.Add((bootstrap, rank));
+            if (!IsFull) Registered.Add((bootstrap, rank));
+            return !IsFull;
         }
 
         public void Refuse(BootstrapInfo bootstrap, RequestFailure failure) => Refused.Add((bootstrap, failure));

@@ -55,7 +55,11 @@ public sealed class DpController
         failure ??= CheckConflict(request, rank);                              // 3. decode would look for the KV elsewhere
         if (failure is not null) return new DispatchResult(rank, failure, IsRoomRegistered: false);
         bool mustRegister = MustRegister(request, rank);
-        if (mustRegister) _rooms!.Register(request.Bootstrap!, rank);          // 4. the room is known before the rank works on it
+        if (mustRegister && !_rooms!.Register(request.Bootstrap!, rank))       // 4. the room is known before the rank works on it
+        {
+            return new DispatchResult(rank, RequestFailure.Of(FailureReason.QueueFull,
+                $"{request.Bootstrap!.Room}: this worker has as many rooms as it can tell the bootstrap server about."), IsRoomRegistered: false);
+        }
         failure = _ranks[rank.Value].Inbox.TrySubmit(request);                 // 5. inbox
         return new DispatchResult(rank, failure, mustRegister);
     }

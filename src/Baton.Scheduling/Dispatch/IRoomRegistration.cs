@@ -8,7 +8,8 @@ namespace Baton.Scheduling.Dispatch;
 public interface IRoomRegistration
 {
     /// <summary>Called before the rank sees the request.</summary>
-    void Register(BootstrapInfo bootstrap, DpRank rank);
+    /// <returns>False when no more rooms can be told: the request is refused, as decode would never find it.</returns>
+    bool Register(BootstrapInfo bootstrap, DpRank rank);
 
     /// <summary>The request ended at dispatch: decode must hear of it at once and not at its timeout.</summary>
     void Refuse(BootstrapInfo bootstrap, RequestFailure failure);
