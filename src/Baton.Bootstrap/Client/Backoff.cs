@@ -12,6 +12,9 @@ internal sealed class Backoff(TimeSpan floor, TimeSpan ceiling, Random random, L
     {
         TimeSpan pause = _next ?? floor;
         _next = pause * 2 < ceiling ? pause * 2 : ceiling;
-        lock (randomLock) return pause * (1 - (0.25 * random.NextDouble()));
+        double jittered;
+        lock (randomLock) jittered = pause.TotalMilliseconds * (1 - (0.25 * random.NextDouble()));
+        // Task.Delay cuts to whole milliseconds, and a pause of none is no pause.
+        return TimeSpan.FromMilliseconds(Math.Ceiling(jittered));
     }
 }

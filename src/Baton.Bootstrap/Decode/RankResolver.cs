@@ -82,7 +82,8 @@ public sealed partial class RankResolver : IRankResolver, IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync();
+        // Not CancelAsync: that goes over the thread pool, and virtual time would not see it end.
+        _stop.Cancel();
         lock (_lock)
         {
             foreach (PendingRoom pending in _rooms.Values.ToArray())
@@ -266,8 +267,10 @@ public sealed partial class RankResolver : IRankResolver, IAsyncDisposable
         pending.Stage = PendingStage.Done;
         _rooms.Remove(pending.Room);
         pending.Peer.PendingCount--;
-        if (pending.DeadlineNode is { } node) _deadlines.Remove(node);
+        if (pending.DeadlineNode is not { } node) return;
+        _deadlines.Remove(node);
         pending.DeadlineNode = null;
+        if (_deadlines.Count == 0) _deadlineTimer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     private void Complete(PendingRoom pending, RankEndpoint endpoint)

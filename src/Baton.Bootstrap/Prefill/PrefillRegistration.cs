@@ -84,7 +84,8 @@ public sealed class PrefillRegistration : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync();
+        // Not CancelAsync: that goes over the thread pool, and virtual time would not see it end.
+        _stop.Cancel();
         await _running;
     }
 

@@ -114,7 +114,12 @@ public sealed class RoomRegistrar : IAsyncDisposable
         PostIfIdle();
     }
 
-    public async ValueTask DisposeAsync() => await _stop.CancelAsync();
+    public ValueTask DisposeAsync()
+    {
+        // Not CancelAsync: that goes over the thread pool, and virtual time would not see it end.
+        _stop.Cancel();
+        return ValueTask.CompletedTask;
+    }
 
     private TimeSpan Now => _time.GetElapsedTime(0);
 

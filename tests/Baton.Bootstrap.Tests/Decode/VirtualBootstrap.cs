@@ -1,0 +1,122 @@
+using Baton.Bootstrap.Client;
+using Baton.Bootstrap.Registry;
+using Baton.Core.Ids;
+using Baton.Core.Resolution;
+using Baton.Simulation.Clock;
+
+namespace Baton.Bootstrap.Tests.Decode;
+
+/// <summary>A bootstrap server behind a network of virtual time: the real table and queries, a latency, and switches for what can go wrong.</summary>
+internal sealed class VirtualBootstrap : IBootstrapApi
+{
+    private readonly VirtualTimeProvider _time;
+    private BootstrapTable _table;
+    private LocalBootstrapApi _local;
+    private int _restarts;
+
+    public VirtualBootstrap(VirtualTimeProvider time)
+    {
+        _time = time;
+        (_table, _local) = NewServer();
+    }
+
+    /// <summary>One way. The round trip is twice this.</summary>
+    public TimeSpan Latency { get; set; } = TimeSpan.FromMilliseconds(0.1);
+
+    /// <summary>Only SGLang's routes, and no instance header.</summary>
+    public bool IsSglang { get; set; }
+
+    /// <summary>The topology claims parked queries, but the route is not there: a proxy in between, or a downgrade.</summary>
+    public bool HidesWaitRoute { get; set; }
+
+    public bool IsDown { get; set; }
+
+    public BootstrapTable Table => _table;
+
+    public Dictionary<string, int> Calls { get; } = [];
+
+    public int CallCount => Calls.Values.Sum();
+
+    /// <summary>A new process behind the same address: it knows nothing.</summary>
+    public void Restart()
+    {
+        _restarts++;
+        (_table, _local) = NewServer();
+    }
+
+    public void RegisterRanks(int dpSize, string method = "round_robin", int pageSize = 1, string? dtype = null)
+    {
+        for (int rank = 0; rank < dpSize; rank++)
+        {
+            RankRegistration registration = new()
+            {
+                SystemDpSize = dpSize,
+                SystemDpRank = rank,
+                RankIp = "10.0.0.1",
+                RankPort = 4000 + rank,
+                PageSize = pageSize,
+                KvCacheDtype = dtype,
+                LoadBalanceMethod = method,
+            };
+            Assert.True(_table.Ranks.TryRegister(registration, "worker", _time.Now, out string? conflict), conflict);
+        }
+    }
+
+    public void RegisterRoom(ulong room, int rank) => Assert.True(_table.Rooms.TryRegister(new BootstrapRoom(room), new DpRank(rank), _time.Now));
+
+    public async ValueTask<BootstrapReply<PrefillTopology>> GetTopologyAsync(BootstrapAddress server, CancellationToken ct)
+    {
+        BootstrapReply<PrefillTopology> reply = await CallAsync("topology", api => api.GetTopologyAsync(server, ct), ct);
+        return IsSglang && reply.Value is { } topology ? reply with { Value = topology with { InstanceId = null, HasWaitRoute = false } } : reply;
+    }
+
+    public ValueTask<BootstrapReply<RankEndpoint>> GetRankAsync(BootstrapAddress server, DpRank rank, CancellationToken ct) =>
+        CallAsync("rank", api => api.GetRankAsync(server, rank, ct), ct);
+
+    public ValueTask<BootstrapReply<RoomQueryReply>> QueryRoomsAsync(BootstrapAddress server, IReadOnlyList<BootstrapRoom> rooms, CancellationToken ct) =>
+        CallAsync("query", api => api.QueryRoomsAsync(server, rooms, ct), ct);
+
+    public ValueTask<BootstrapReply<RoomQueryReply>> WatchRoomsAsync(BootstrapAddress server, RoomQuery query, CancellationToken ct) =>
+        CallAsync("watch", api => api.WatchRoomsAsync(server, query, ct), ct, isOurs: true);
+
+    public ValueTask<BootstrapReply<Done>> RegisterRankAsync(BootstrapAddress server, RankRegistration registration, string incarnation, CancellationToken ct) =>
+        CallAsync("put", api => api.RegisterRankAsync(server, registration, incarnation, ct), ct);
+
+    public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct) =>
+        CallAsync("register", api => api.RegisterRoomAsync(server, room, rank, ct), ct);
+
+    public ValueTask<BootstrapReply<Done>> UpdateRoomsAsync(BootstrapAddress server, RoomUpdate update, CancellationToken ct) =>
+        CallAsync("update", api => api.UpdateRoomsAsync(server, update, ct), ct, isOurs: true);
+
+    public ValueTask<BootstrapReply<Done>> CheckHealthAsync(BootstrapAddress server, CancellationToken ct) =>
+        CallAsync("health", api => api.CheckHealthAsync(server, ct), ct);
+
+    private async ValueTask<BootstrapReply<T>> CallAsync<T>(
+        string name, Func<LocalBootstrapApi, ValueTask<BootstrapReply<T>>> call, CancellationToken ct, bool isOurs = false)
+    {
+        Calls[name] = Calls.GetValueOrDefault(name) + 1;
+        await PassAsync(ct);
+        int run = _restarts;
+        BootstrapReply<T> reply = isOurs && (IsSglang || HidesWaitRoute)
+            ? new BootstrapReply<T>(BootstrapStatus.RouteMissing, default, "404: Not Found", null, IsBaton: false)
+            : await call(_local);
+        await PassAsync(ct);
+        if (IsDown || run != _restarts) return new BootstrapReply<T>(BootstrapStatus.Unreachable, default, "connection refused", null, IsBaton: false);
+        return IsSglang ? reply with { InstanceId = null, IsBaton = false } : reply;
+    }
+
+    /// <summary>Not Task.Delay, which knows no time below a millisecond.</summary>
+    private async Task PassAsync(CancellationToken ct)
+    {
+        TaskCompletionSource arrived = new();
+        await using ITimer timer = _time.CreateTimer(_ => arrived.TrySetResult(), null, Latency, Timeout.InfiniteTimeSpan);
+        await using CancellationTokenRegistration gone = ct.Register(() => arrived.TrySetCanceled(ct));
+        await arrived.Task;
+    }
+
+    private (BootstrapTable, LocalBootstrapApi) NewServer()
+    {
+        BootstrapTable table = new($"server{_restarts}", BootstrapTable.DefaultClashWindow, new RoomTableOptions());
+        return (table, new LocalBootstrapApi(table, new RoomQueries(table.Rooms, new RoomQueryLimits(), _time, TaskCreationOptions.None), _time));
+    }
+}
