@@ -10,6 +10,7 @@ internal static class BatonCommands
         yield return UpCommand.Create(ProductionClock.Time);
         yield return ServeCommand.Create(ProductionClock.Time);
         yield return RouterCommand.Create(ProductionClock.Time);
+        yield return BootstrapCommand.Create(ProductionClock.Time);
         yield return BenchCommand.Create(ProductionClock.Time);
         yield return DoctorCommand.Create(ProductionClock.Time);
     }
