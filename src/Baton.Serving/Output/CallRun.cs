@@ -73,8 +73,14 @@ public sealed class CallRun : IDisposable
         }
     }
 
-    /// <summary>What the client must be told as an error; null for success and for an abort that was asked for.</summary>
-    public static RequestFailure? FailureOf(SequenceRun run) => run.Answer.End?.Failure is { Reason: not FailureReason.Aborted } failure ? failure : null;
+    /// <summary>What the client must be told as an error; null for success and for an abort that was asked for here.</summary>
+    public static RequestFailure? FailureOf(SequenceRun run) => run.Answer.End?.Failure switch
+    {
+        { Reason: FailureReason.Aborted } when run.IsAborted => null,
+        // Somebody ended the other half; to this client that is a failure like any other of the peer.
+        { Reason: FailureReason.Aborted } elsewhere => elsewhere with { Reason = FailureReason.PeerFailed },
+        var failure => failure,
+    };
 
     public void Dispose()
     {

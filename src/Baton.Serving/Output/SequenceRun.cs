@@ -40,6 +40,11 @@ public sealed class SequenceRun : IGenerationSink, IDisposable
     /// <summary>Called for the first token, on the rank's thread: must not block.</summary>
     internal Action? FirstToken { get; set; }
 
+    /// <summary>The rank reported its end, whether or not it has been read.</summary>
+    internal bool HasEnded => Volatile.Read(ref _end) is not null;
+
+    internal RequestFailure? EndFailure => Volatile.Read(ref _end)?.Failure;
+
     /// <summary>The rank that took it.</summary>
     public DpRank DpRank { get; private set; }
 
@@ -91,7 +96,14 @@ public sealed class SequenceRun : IGenerationSink, IDisposable
     }
 
     /// <summary>Asks the rank to end this sequence. Harmless after the end.</summary>
-    public void Abort(RequestFailure failure) => _abort?.Invoke(failure);
+    public void Abort(RequestFailure failure)
+    {
+        IsAborted = true;
+        _abort?.Invoke(failure);
+    }
+
+    /// <summary>The end was asked for on this worker.</summary>
+    public bool IsAborted { get; private set; }
 
     /// <summary>Whoever lets go of a run that has not ended gives it up.</summary>
     public void Dispose()

@@ -95,7 +95,7 @@ internal sealed class RendezvousReader
         for (int i = 0; i < Count; i++)
         {
             BootstrapAddress address = BootstrapAddress.From(
-                hosts[i] ?? (_context.IsFakeBackend ? BootstrapAddress.FakeHost : MissingHost(rooms[i])), ports[i] ?? _context.DefaultBootstrapPort);
+                _context.IsFakeBackend ? BootstrapAddress.FakeHost : hosts[i] ?? MissingHost(rooms[i]), ports[i] ?? _context.DefaultBootstrapPort);
             if (rooms[i] is not { } room)
             {
                 if (!address.IsFake) throw MissingRoom();

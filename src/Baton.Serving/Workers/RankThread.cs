@@ -15,7 +15,7 @@ public sealed class RankThread : IDisposable
     private readonly WorkerClock _clock;
     private readonly double _simulatedTimeScale;
     private readonly ILogger _logger;
-    private readonly AutoResetEvent _wake = new(false);
+    private readonly RankWake _wake;
     private readonly ManualResetEvent _stop = new(false);
     private readonly CancellationTokenSource _died = new();
     private readonly Thread _thread;
@@ -23,10 +23,10 @@ public sealed class RankThread : IDisposable
 
     /// <param name="rank">Owned: disposed on its own thread when the thread ends.</param>
     /// <param name="simulatedTimeScale">What a computed <see cref="IRank.Elapsed"/> is multiplied with before it is waited for; 0 when the engine has really spent it.</param>
-    public RankThread(IRank rank, WorkerClock clock, double simulatedTimeScale, ILogger logger)
+    public RankThread(IRank rank, RankWake wake, WorkerClock clock, double simulatedTimeScale, ILogger logger)
     {
-        (_rank, _clock, _simulatedTimeScale, _logger) = (rank, clock, simulatedTimeScale, logger);
-        rank.Inbox.Wake = Wake;
+        (_rank, _wake, _clock, _simulatedTimeScale, _logger) = (rank, wake, clock, simulatedTimeScale, logger);
+        rank.Inbox.Wake = wake.Set;
         _thread = new Thread(Run) { IsBackground = true, Name = $"dp-rank-{rank.DpRank}" };
     }
 
@@ -42,9 +42,6 @@ public sealed class RankThread : IDisposable
 
     public void Start() => _thread.Start();
 
-    /// <summary>From any thread: there is something in the inbox or on a KV link.</summary>
-    public void Wake() => _wake.Set();
-
     /// <summary>Ends the thread after the step it is in, and frees the rank. Requests that are still there end with the rank.</summary>
     public void Dispose()
     {
@@ -53,6 +50,7 @@ public sealed class RankThread : IDisposable
         if (_thread.ThreadState.HasFlag(ThreadState.Unstarted)) _rank.Dispose();
         else if (!_thread.Join(JoinTimeout)) _logger.RankDoesNotStop(_rank.DpRank.Value, JoinTimeout.TotalSeconds);
         _died.Dispose();
+        _wake.Dispose();
     }
 
     private void Run()
@@ -82,7 +80,7 @@ public sealed class RankThread : IDisposable
         }
         TimeSpan sleep = LongestSleep;
         if (_rank.NextDeadline is { } deadline) sleep = TimeSpan.FromTicks(Math.Clamp((deadline - _clock.Now).Ticks, 0, LongestSleep.Ticks));
-        _wake.WaitOne(sleep);
+        _wake.Wait(sleep);
     }
 
     /// <summary>Waits on a schedule of its own, so that what the timer oversleeps in one step is made up in the next.</summary>

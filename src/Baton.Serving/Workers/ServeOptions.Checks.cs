@@ -1,7 +1,9 @@
 using System.ComponentModel.DataAnnotations;
+using Baton.Bootstrap.Decode;
 using Baton.Core.Ids;
 using Baton.Core.Ranks;
 using Baton.Scheduling;
+using Baton.Transfer;
 
 namespace Baton.Serving.Workers;
 
@@ -21,8 +23,26 @@ public sealed partial record ServeOptions
         if (TransferBackend is not ("tcp" or "fake")) problems.Add(TransferBackendProblem());
         if (LoadBalanceMethod == Core.Ranks.LoadBalanceMethod.FollowBootstrapRoom && Role != WorkerRole.Prefill)
             problems.Add($"--load-balance-method {Core.Ranks.LoadBalanceMethod.FollowBootstrapRoom.WireName} is for prefill workers; rooms say nothing about the ranks of this one.");
+        if (Role != WorkerRole.Unified && TransferBackend == "tcp") problems.AddRange(ToTransfer().Validate());
         if (problems.Count > 0) throw new ValidationException(string.Join(Environment.NewLine, problems));
     }
+
+    internal TransferOptions ToTransfer() => new()
+    {
+        BindAddress = KvHost ?? (Host == "localhost" ? "127.0.0.1" : Host),
+        Port = KvPort,
+        ClusterSecret = ClusterSecret,
+        MaxChunkTokens = Math.Max(new TransferOptions().MaxChunkTokens, ChunkedPrefillSize),
+        EarlyClaimTimeout = BootstrapTimeout,
+    };
+
+    internal RankResolverOptions ToResolver() => new()
+    {
+        ResolveTimeout = ResolveTimeout ?? (BootstrapTimeout < WaitingTimeout ? BootstrapTimeout : WaitingTimeout),
+        ForceQuery = ForceQueryPrefillDpRank,
+        HeartbeatInterval = HeartbeatInterval,
+        HeartbeatMaxFailure = HeartbeatMaxFailure,
+    };
 
     internal SchedulerOptions ToScheduler() => new()
     {

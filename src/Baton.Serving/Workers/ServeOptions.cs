@@ -92,6 +92,16 @@ public sealed partial record ServeOptions
     /// <summary>Longest time from claim to complete KV. SGLANG_DISAGGREGATION_WAITING_TIMEOUT.</summary>
     public TimeSpan WaitingTimeout { get; init; } = TimeSpan.FromSeconds(300);
 
+    /// <summary><c>--disaggregation-resolve-timeout</c>; null is the smaller of the two timeouts above.</summary>
+    public TimeSpan? ResolveTimeout { get; init; }
+
+    /// <summary>SGLANG_DISAGGREGATION_HEARTBEAT_INTERVAL.</summary>
+    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>SGLANG_DISAGGREGATION_HEARTBEAT_MAX_FAILURE.</summary>
+    [Range(1, 1000)]
+    public int HeartbeatMaxFailure { get; init; } = 2;
+
     /// <summary>SGLANG_DISAGGREGATION_FORCE_QUERY_PREFILL_DP_RANK: always register, always ask. Set it on both sides.</summary>
     public bool ForceQueryPrefillDpRank { get; init; }
 
@@ -107,6 +117,28 @@ public sealed partial record ServeOptions
     /// <summary>Prefill: where its own bootstrap server listens. All: for requests that name no port. 0 takes a free one.</summary>
     [Range(0, 65535)]
     public int BootstrapPort { get; init; } = BootstrapAddress.DefaultPort;
+
+    /// <summary>Prefill: a bootstrap server elsewhere, instead of one in this process.</summary>
+    public BootstrapAddress? BootstrapServer { get; init; }
+
+    /// <summary>Needed to write to the bootstrap server. SGLANG_DISAGGREGATION_BOOTSTRAP_AUTH_TOKEN.</summary>
+    public string? BootstrapToken { get; init; }
+
+    /// <summary>SGLANG_DISAGGREGATION_BOOTSTRAP_ENTRY_CLEANUP_INTERVAL; null ties the life of a room's entry to the timeouts.</summary>
+    public TimeSpan? BootstrapCleanupInterval { get; init; }
+
+    /// <summary>Address of the KV listeners; null is <see cref="Host"/>. Anything but loopback needs <see cref="ClusterSecret"/>.</summary>
+    public string? KvHost { get; init; }
+
+    /// <summary>What decode is told to connect to; null is the KV address, or this machine's own when all addresses are bound.</summary>
+    public string? KvAdvertiseHost { get; init; }
+
+    /// <summary>First KV port; rank r takes this plus r. 0 takes free ones.</summary>
+    [Range(0, 65535)]
+    public int KvPort { get; init; }
+
+    /// <summary>Shared by all workers. BATON_CLUSTER_SECRET.</summary>
+    public string? ClusterSecret { get; init; }
 
     public RequestLimits Limits { get; init; } = new();
 

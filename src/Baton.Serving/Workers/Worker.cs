@@ -70,6 +70,7 @@ public sealed class Worker : IAsyncDisposable
         if (!Live.TryAdd(run))
         {
             failure = RequestFailure.Of(FailureReason.InvalidRequest, $"rid: {sequence.Id} is already running on this worker.");
+            if (sequence.Bootstrap is { Address.IsFake: false } refused) _parts.Rooms?.Refuse(refused, failure);
             return null;
         }
         GenerationRequest request = new()
@@ -92,6 +93,12 @@ public sealed class Worker : IAsyncDisposable
             Metrics.Failed(Options.Role, failure.Reason);
             Live.Remove(run);
             return null;
+        }
+        if (sequence.Bootstrap is { } bootstrap && _parts.Rooms is { } rooms)
+        {
+            rooms.Placed(bootstrap, result.Rank);
+            // It may have ended on its rank before this line.
+            if (run.HasEnded) rooms.Ended(bootstrap, run.EndFailure);
         }
         RankThread rank = Ranks[result.Rank.Value];
         run.Attach(
@@ -127,6 +134,7 @@ public sealed class Worker : IAsyncDisposable
     private void OnEnded(SequenceRun run, GenerationEnd end)
     {
         Live.Remove(run);
+        if (run.Answer.Sequence.Bootstrap is { } bootstrap) _parts.Rooms?.Ended(bootstrap, end.Failure);
         Metrics.Ended(Options.Role, end, Clock.Now - run.AcceptedAt);
         if (end.Failure is { Reason: not FailureReason.Aborted } failure) _logger.RequestFailed(run.Answer.Sequence.Id, failure.Reason, failure.Message);
     }

@@ -4,8 +4,8 @@ using Baton.Core.Ids;
 using Baton.Core.Randomness;
 using Baton.Core.Ranks;
 using Baton.Scheduling.Dispatch;
-using Baton.Scheduling.Ranks;
 using Baton.Scheduling.Unified;
+using Baton.Serving.Disaggregation;
 using Baton.Serving.Requests;
 using Microsoft.Extensions.Logging;
 
@@ -28,19 +28,25 @@ public static class WorkerBuilder
         ServingMetrics metrics = new(() => parts?.Ranks.Select(rank => rank.Rank.Load) ?? []);
         parts = new WorkerParts { Options = options, Clock = clock, InstanceId = $"{random.NextUInt64():x16}", Metrics = metrics };
         parts.Own(metrics);
+        List<IEngine> engines = [];
         try
         {
             EngineSource source = await Task.Run(() => EngineSource.Load(options, time, loggers.CreateLogger("Baton.LlamaCpp")), ct);
             parts.Own(source);
-            List<IEngine> engines = [];
+            RankWake[] wakes = [.. Enumerable.Range(0, options.DpSize).Select(_ => new RankWake())];
             for (int rank = 0; rank < options.DpSize; rank++) engines.Add(source.CreateEngine());
-            WorkerRanks ranks = options.Role switch
+            LoadBalanceMethod method = options.LoadBalanceMethod ?? DpControllerOptions.Auto;
+            RoleInputs inputs = new(options, parts, engines, wakes, random, time, loggers);
+            RoleRanks ranks = options.Role switch
             {
+                WorkerRole.Prefill => await PrefillRole.BuildAsync(inputs, method, httpPort, ct),
+                WorkerRole.Decode => DecodeRole.Build(inputs),
                 _ => UnifiedRanks(options, engines),
             };
+            parts.Rooms = ranks.Rooms;
             ILogger rankLogger = loggers.CreateLogger<RankThread>();
-            foreach (IRank rank in ranks.Ranks) parts.Ranks.Add(new RankThread(rank, clock, source.SimulatedTimeScale, rankLogger));
-            LoadBalanceMethod method = options.LoadBalanceMethod ?? DpControllerOptions.Auto;
+            for (int rank = 0; rank < options.DpSize; rank++)
+                parts.Ranks.Add(new RankThread(ranks.Ranks[rank], wakes[rank], clock, source.SimulatedTimeScale, rankLogger));
             DpController controller = new(ranks.Ranks, new DpControllerOptions
             {
                 Role = options.Role,
@@ -57,14 +63,13 @@ public static class WorkerBuilder
         catch
         {
             foreach (RankThread rank in parts.Ranks) rank.Dispose();
+            // Without a thread an engine has no owner yet.
+            for (int rank = parts.Ranks.Count; rank < engines.Count; rank++) engines[rank].Dispose();
             await parts.DisposeAsync();
             throw;
         }
     }
 
-    private static WorkerRanks UnifiedRanks(ServeOptions options, List<IEngine> engines) =>
+    private static RoleRanks UnifiedRanks(ServeOptions options, List<IEngine> engines) =>
         new([.. engines.Select((engine, rank) => new UnifiedRank(new DpRank(rank), engine, options.ToScheduler()))], Rooms: null);
-
-    /// <param name="Rooms">On prefill workers.</param>
-    private sealed record WorkerRanks(IReadOnlyList<IRank> Ranks, IRoomRegistration? Rooms);
 }

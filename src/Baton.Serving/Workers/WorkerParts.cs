@@ -1,4 +1,5 @@
 using Baton.Core.Ids;
+using Baton.Serving.Disaggregation;
 
 namespace Baton.Serving.Workers;
 
@@ -13,6 +14,8 @@ internal sealed class WorkerParts : IAsyncDisposable
     public required ServingMetrics Metrics { get; init; }
     public List<RankThread> Ranks { get; } = [];
     public LiveRuns Live { get; } = new();
+    /// <summary>On prefill workers.</summary>
+    public PrefillRooms? Rooms { get; set; }
     public BootstrapAddress? Bootstrap { get; set; }
     /// <summary>Role-specific health, beyond the ranks themselves.</summary>
     public Func<string?>? FindProblem { get; set; }

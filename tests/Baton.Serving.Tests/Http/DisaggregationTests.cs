@@ -1,0 +1,127 @@
+using System.Text.Json.Nodes;
+using Baton.Core.Ranks;
+
+namespace Baton.Serving.Tests.Http;
+
+public sealed class DisaggregationTests
+{
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(2, 1)]
+    [InlineData(1, 2)]
+    [InlineData(3, 2)]
+    public async Task A_pair_gives_the_tokens_of_a_unified_worker(int prefillRanks, int decodeRanks)
+    {
+        await using TestWorker unified = await TestWorker.StartAsync();
+        await using TestPair pair = await TestPair.StartAsync(
+            TestWorker.Simulated with { DpSize = prefillRanks }, TestWorker.Simulated with { DpSize = decodeRanks });
+        for (int length = 1; length < 1000; length = length * 3 + 1)
+        {
+            string body = $$$"""{"text":"{{{new string('q', length)}}}","sampling_params":{"max_new_tokens":12,"sampling_seed":{{{length}}}}}""";
+            Reply expected = await unified.PostAsync("/generate", body);
+
+            (Reply prefill, Reply decode) = await pair.GenerateAsync(body);
+
+            Assert.True(decode.Status == 200, decode.Body);
+            Assert.Equal(200, prefill.Status);
+            Assert.Equal(expected.Json["output_ids"]!.ToJsonString(), decode.Json["output_ids"]!.ToJsonString());
+            Assert.Equal((string)expected.Json["text"]!, (string)decode.Json["text"]!);
+            JsonNode meta = decode.Json["meta_info"]!;
+            Assert.Equal(prefillRanks == 1 ? "single" : "query", (string)meta["rank_source"]!);
+            Assert.Equal((int)prefill.Json["meta_info"]!["dp_rank"]!, (int)meta["prefill_dp_rank"]!);
+            Assert.Equal("length", (string)prefill.Json["meta_info"]!["finish_reason"]!["type"]!);
+        }
+        await pair.Prefill.WaitForFullLedgerAsync();
+        await pair.Decode.WaitForFullLedgerAsync();
+    }
+
+    [Fact]
+    public async Task A_wrong_hint_costs_a_redirection_and_not_the_request()
+    {
+        await using TestPair pair = await TestPair.StartAsync(TestWorker.Simulated with { DpSize = 2 });
+        const string Body = """{"text":"hello","sampling_params":{"max_new_tokens":4,"temperature":0}}""";
+        long room = TestPair.NextRoom();
+
+        Task<Reply> prefill = pair.Prefill.PostAsync("/generate", pair.Leg(Body, room, ("routed_dp_rank", 0)));
+        Reply decode = await pair.Decode.PostAsync("/generate", pair.Leg(Body, room, ("disagg_prefill_dp_rank", 1)));
+
+        Assert.True(decode.Status == 200, decode.Body);
+        Assert.Equal(0, (int)decode.Json["meta_info"]!["prefill_dp_rank"]!);
+        Assert.Equal(200, (await prefill).Status);
+    }
+
+    [Fact]
+    public async Task A_rank_conflict_is_a_409_on_prefill_and_decode_hears_of_it_at_once()
+    {
+        await using TestPair pair = await TestPair.StartAsync(
+            TestWorker.Simulated with { DpSize = 2, LoadBalanceMethod = LoadBalanceMethod.FollowBootstrapRoom });
+        const string Body = """{"text":"hello","sampling_params":{"max_new_tokens":4}}""";
+        long room = TestPair.NextRoom() & ~1L;
+
+        Task<Reply> decode = pair.Decode.PostAsync("/generate", pair.Leg(Body, room));
+        Reply prefill = await pair.Prefill.PostAsync("/generate", pair.Leg(Body, room, ("routed_dp_rank", 1)));
+
+        Assert.Equal(409, prefill.Status);
+        Assert.Equal("rank_conflict", (string)prefill.Json["error"]!["code"]!);
+        Assert.InRange((await decode).Status, 400, 599);
+        Assert.Contains("routed_dp_rank", (await decode).Body, StringComparison.Ordinal);
+        await pair.Decode.WaitForFullLedgerAsync();
+    }
+
+    [Fact]
+    public async Task A_batch_with_one_room_uses_the_rooms_that_follow()
+    {
+        await using TestPair pair = await TestPair.StartAsync();
+        long room = TestPair.NextRoom();
+        for (int i = 0; i < 8; i++) TestPair.NextRoom();
+
+        (Reply prefill, Reply decode) = await pair.GenerateAsync("""{"text":["a","bc"],"sampling_params":{"max_new_tokens":3,"n":2}}""", room);
+
+        Assert.Equal(200, prefill.Status);
+        Assert.Equal(
+            Enumerable.Range(0, 4).Select(i => (room + i).ToString()),
+            decode.Json.AsArray().Select(one => (string)one!["meta_info"]!["bootstrap_room"]!));
+    }
+
+    [Fact]
+    public async Task A_missing_room_is_refused_in_SGLangs_words()
+    {
+        await using TestPair pair = await TestPair.StartAsync();
+
+        Reply reply = await pair.Decode.PostAsync("/generate", """{"text":"a"}""");
+
+        Assert.Equal(400, reply.Status);
+        Assert.StartsWith("Invalid request: Disaggregated request received without bootstrap room id.", (string)reply.Json["error"]!["message"]!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task When_prefill_is_aborted_decode_ends_with_its_reason()
+    {
+        await using TestPair pair = await TestPair.StartAsync();
+        const string Body = """{"text":"hello","rid":"pre","sampling_params":{"max_new_tokens":4}}""";
+        long room = TestPair.NextRoom();
+        Task<Reply> prefill = pair.Prefill.PostAsync("/generate", pair.Leg(Body, room));
+        while (pair.Prefill.Worker.LiveRequests == 0) await Task.Delay(5);
+        await pair.Prefill.PostAsync("/abort_request", """{"rid":"pre"}""");
+
+        Reply decode = await pair.Decode.PostAsync("/generate", pair.Leg(Body, room));
+
+        Assert.True(decode.Status >= 400, decode.Body);
+        Assert.Equal("abort", (string)(await prefill).Json["meta_info"]!["finish_reason"]!["type"]!);
+        await pair.Prefill.WaitForFullLedgerAsync();
+    }
+
+    [Theory]
+    [InlineData("tcp")]
+    [InlineData("fake")]
+    public async Task Health_generate_needs_no_peer(string backend)
+    {
+        await using TestPair pair = await TestPair.StartAsync(
+            TestWorker.Simulated with { DpSize = 2, TransferBackend = backend }, TestWorker.Simulated with { DpSize = 2, TransferBackend = backend });
+
+        Reply prefill = await pair.Prefill.GetAsync("/health_generate"), decode = await pair.Decode.GetAsync("/health_generate");
+
+        Assert.True(prefill.Status == 200, prefill.Body);
+        Assert.True(decode.Status == 200, decode.Body);
+    }
+}
