@@ -27,9 +27,6 @@ internal static partial class ServingLog
     [LoggerMessage(6021, LogLevel.Warning, "data_parallel_rank is deprecated; use routed_dp_rank{Note}")]
     public static partial void DeprecatedRank(this ILogger logger, string note);
 
-    [LoggerMessage(6030, LogLevel.Warning, "{Room} cannot be registered: {RoomCount} rooms wait for the bootstrap server; decode will not find it")]
-    public static partial void RegistrarFull(this ILogger logger, BootstrapRoom room, int roomCount);
-
     [LoggerMessage(6031, LogLevel.Warning, "{Variable} is set and means nothing to Baton")]
     public static partial void VariableWithoutMeaning(this ILogger logger, string variable);
 

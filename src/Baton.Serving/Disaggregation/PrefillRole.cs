@@ -38,7 +38,7 @@ internal static class PrefillRole
         // 2. ranks, each with its listener
         TransferOptions transfer = options.ToTransfer();
         List<RefusingKvSender> senders = [];
-        PrefillRooms rooms = new(registrar, senders, inputs.Loggers.CreateLogger<PrefillRooms>());
+        PrefillRooms rooms = new(registrar, senders);
         ILogger senderLogger = inputs.Loggers.CreateLogger<KvSender>();
         ILogger listenerLogger = inputs.Loggers.CreateLogger<TcpKvListener>();
         List<PrefillRank> ranks = [];
@@ -73,7 +73,7 @@ internal static class PrefillRole
     {
         PrefillRank[] ranks = [.. inputs.Engines.Select((engine, i) =>
             new PrefillRank(new DpRank(i), engine, new FakeKvSender(inputs.Wakes[i].Set), inputs.Options.ToScheduler()))];
-        return new RoleRanks(ranks, new PrefillRooms(registrar: null, [], inputs.Loggers.CreateLogger<PrefillRooms>()));
+        return new RoleRanks(ranks, new PrefillRooms(registrar: null, []));
     }
 
     private static async Task<(IBootstrapApi Api, BootstrapAddress Address)> BootstrapAsync(RoleInputs inputs, CancellationToken ct)

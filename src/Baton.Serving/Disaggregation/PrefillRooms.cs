@@ -4,23 +4,19 @@ using Baton.Core.Failures;
 using Baton.Core.Ids;
 using Baton.Core.Requests;
 using Baton.Scheduling.Dispatch;
-using Microsoft.Extensions.Logging;
 
 namespace Baton.Serving.Disaggregation;
 
 /// <summary>What a prefill worker knows of its rooms: which rank holds each, and whom to tell when one ends.</summary>
 /// <param name="registrar">Null with the fake backend, where nobody asks.</param>
-internal sealed class PrefillRooms(RoomRegistrar? registrar, IReadOnlyList<RefusingKvSender> senders, ILogger logger) : IRoomRegistration
+internal sealed class PrefillRooms(RoomRegistrar? registrar, IReadOnlyList<RefusingKvSender> senders) : IRoomRegistration
 {
     private readonly ConcurrentDictionary<BootstrapRoom, DpRank> _ranks = new();
 
     /// <summary>The rank that holds a room, for claims that come to another one.</summary>
     public DpRank? RankOf(BootstrapRoom room) => _ranks.TryGetValue(room, out DpRank rank) ? rank : null;
 
-    void IRoomRegistration.Register(BootstrapInfo bootstrap, DpRank rank)
-    {
-        if (registrar is not null && !registrar.Register(bootstrap.Room, rank)) logger.RegistrarFull(bootstrap.Room, registrar.RoomCount);
-    }
+    bool IRoomRegistration.Register(BootstrapInfo bootstrap, DpRank rank) => registrar?.Register(bootstrap.Room, rank) ?? true;
 
     /// <summary>The request ended before a rank had it.</summary>
     public void Refuse(BootstrapInfo bootstrap, RequestFailure failure)
