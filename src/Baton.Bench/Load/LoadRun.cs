@@ -24,8 +24,13 @@ public interface ILoadObserver
 
 /// <summary>Issues requests at their intended times, whatever the server does.</summary>
 /// <remarks>Continues on whichever thread completes a wait and blocks none, so the same code runs in virtual time on one thread.</remarks>
-public sealed class LoadRun(BenchClient client, LoadOptions options, ILoadObserver? observer = null)
+/// <param name="clientOf">Which client sends the n-th request; a comparison has two.</param>
+public sealed class LoadRun(Func<int, BenchClient> clientOf, LoadOptions options, ILoadObserver? observer = null)
 {
+    public LoadRun(BenchClient client, LoadOptions options, ILoadObserver? observer = null) : this(_ => client, options, observer)
+    {
+    }
+
     /// <param name="bodies">Serialised requests, one each.</param>
     /// <param name="intendedAt">From the run's start, ascending.</param>
     public async Task<LoadResult> RunAsync(
@@ -52,7 +57,7 @@ public sealed class LoadRun(BenchClient client, LoadOptions options, ILoadObserv
         try
         {
             ct.ThrowIfCancellationRequested();
-            await client.SendAsync(body, record, clock, ct);
+            await clientOf(record.Index).SendAsync(body, record, clock, ct);
         }
         finally
         {

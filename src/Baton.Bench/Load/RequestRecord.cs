@@ -26,6 +26,8 @@ public sealed class RequestRecord(int index, BenchRequest request)
     public int OutputTokens { get; set; }
     /// <summary>Gaps between tokens in milliseconds, as bench_serving spreads them over the tokens of one event.</summary>
     public List<double> InterTokenMs { get; } = [];
+    /// <summary>When each event with content came, for gaps that no averaging has touched. Only kept when it is set before sending.</summary>
+    public List<TimeSpan>? ContentAt { get; init; }
     /// <summary>Only kept with <c>--output-details</c>.</summary>
     public string? GeneratedText { get; set; }
     public RequestError? Error { get; set; }

@@ -90,6 +90,7 @@ internal sealed class ResponseMeter(RequestRecord record, BenchApi api, bool isS
     private void CountTokens(in ResponseEvent happened, TimeSpan now)
     {
         _contentEvents++;
+        record.ContentAt?.Add(now);
         bool countsTokens = api == BenchApi.Native && happened.CompletionTokens >= 0;
         if (record.FirstTokenAt is null)
         {
