@@ -5,6 +5,7 @@ using Baton.Benchmarks;
 SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
     ["transfer"] = TransferBenchmark.RunAsync,
+    ["loadgen"] = LoadGenBenchmark.RunAsync,
 };
 
 if (args.Length > 0 && measurements.TryGetValue(args[0], out Func<string[], Task<int>>? run)) return await run(args[1..]);
