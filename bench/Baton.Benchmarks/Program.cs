@@ -4,6 +4,8 @@ using Baton.Benchmarks;
 // Each compares with its baseline in the same run and prints the ratio; results/ keeps what it wrote.
 SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
+    ["decode-throughput"] = DecodeThroughput.Run,
+    ["engine-handover"] = EngineHandover.Run,
     ["transfer"] = TransferBenchmark.RunAsync,
     ["loadgen"] = LoadGenBenchmark.RunAsync,
 };
