@@ -12,12 +12,11 @@ internal sealed class ModelHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHand
     }
 }
 
-/// <summary>One context: one thread at a time, its owner's.</summary>
-internal sealed class ContextHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
+/// <summary>Something native that points into a model: it keeps the weights and the vocabulary mapped until it is freed.</summary>
+internal abstract class ModelPartHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
 {
     private ModelHandle? _model;
 
-    /// <summary>Keeps the weights mapped until this context is freed.</summary>
     internal void Hold(ModelHandle model)
     {
         bool added = false;
@@ -25,19 +24,23 @@ internal sealed class ContextHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHa
         _model = model;
     }
 
-    protected override bool ReleaseHandle()
+    protected abstract void Free();
+
+    protected sealed override bool ReleaseHandle()
     {
-        NativeMethods.Free(handle);
+        Free();
         _model?.DangerousRelease();
         return true;
     }
 }
 
-internal sealed class SamplerHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
+/// <summary>One context: one thread at a time, its owner's.</summary>
+internal sealed class ContextHandle : ModelPartHandle
 {
-    protected override bool ReleaseHandle()
-    {
-        NativeMethods.SamplerFree(handle);
-        return true;
-    }
+    protected override void Free() => NativeMethods.Free(handle);
+}
+
+internal sealed class SamplerHandle : ModelPartHandle
+{
+    protected override void Free() => NativeMethods.SamplerFree(handle);
 }

@@ -102,6 +102,18 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Llama, EntryPoint = "llama_vocab_n_tokens")]
     internal static partial int VocabularySize(nint vocabulary);
 
+    [LibraryImport(Llama, EntryPoint = "llama_vocab_type")]
+    internal static partial int VocabularyType(nint vocabulary);
+
+    [LibraryImport(Llama, EntryPoint = "llama_vocab_get_add_bos")]
+    internal static partial byte AddsBeginOfSequence(nint vocabulary);
+
+    [LibraryImport(Llama, EntryPoint = "llama_vocab_get_add_eos")]
+    internal static partial byte AddsEndOfSequence(nint vocabulary);
+
+    [LibraryImport(Llama, EntryPoint = "llama_vocab_eos")]
+    internal static partial int EndOfSequence(nint vocabulary);
+
     [LibraryImport(Llama, EntryPoint = "llama_vocab_is_eog")]
     internal static partial byte IsEndOfGeneration(nint vocabulary, int token);
 

@@ -19,10 +19,15 @@ public sealed unsafe class LlamaGrammar : ITokenConstraint
     {
         problem = GrammarLimits.FindExcess(grammar);
         if (problem is not null) return null;
+        ObjectDisposedException.ThrowIf(tokenizer.Model.IsClosed, tokenizer);
         fixed (byte* text = NativeText.ToCString(grammar), root = NativeText.ToCString(Root))
         {
             SamplerHandle sampler = NativeMethods.GrammarInit(tokenizer.Vocabulary, text, root);
-            if (!sampler.IsInvalid) return new LlamaGrammar(tokenizer, sampler);
+            if (!sampler.IsInvalid)
+            {
+                sampler.Hold(tokenizer.Model);
+                return new LlamaGrammar(tokenizer, sampler);
+            }
             sampler.Dispose();
         }
         problem = "The grammar is not valid GBNF with a rule named \"root\" that does not refer to itself at its left end.";

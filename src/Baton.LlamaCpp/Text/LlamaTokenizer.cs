@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.ExceptionServices;
 using System.Text;
 using Baton.Core.Engine;
 using Baton.LlamaCpp.Native;
@@ -13,11 +14,15 @@ public sealed unsafe class LlamaTokenizer
     public const int MaxTextBytes = 64 << 20;
 
     private const int AttributeUnknown = 1 << 0, AttributeControl = 1 << 3;
+    private const int BytePairVocabulary = 2;
 
     private readonly ModelHandle _model;
     private readonly byte[] _pieces;
     private readonly int[] _pieceEnds;
     private readonly TokenKind[] _kinds;
+    private readonly bool _splitsByRegex;
+    private readonly int[] _starts;
+    private readonly int[] _ends;
 
     internal LlamaTokenizer(ModelHandle model)
     {
@@ -26,6 +31,9 @@ public sealed unsafe class LlamaTokenizer
         VocabSize = NativeMethods.VocabularySize(Vocabulary);
         if (VocabSize <= 0) throw new EngineException("The model has no vocabulary, so it cannot serve text.");
         BeginOfSequence = NativeMethods.BeginOfSequence(Vocabulary);
+        _splitsByRegex = NativeMethods.VocabularyType(Vocabulary) == BytePairVocabulary;
+        _starts = NativeMethods.AddsBeginOfSequence(Vocabulary) != 0 ? [BeginOfSequence] : [];
+        _ends = NativeMethods.AddsEndOfSequence(Vocabulary) != 0 ? [NativeMethods.EndOfSequence(Vocabulary)] : [];
         _pieceEnds = new int[VocabSize];
         _kinds = new TokenKind[VocabSize];
         ArrayBufferWriter<byte> pieces = new(VocabSize * 8);
@@ -49,6 +57,8 @@ public sealed unsafe class LlamaTokenizer
         Special = 1,
         EndOfGeneration = 2,
     }
+
+    internal ModelHandle Model => _model;
 
     internal nint Vocabulary { get; }
 
@@ -87,27 +97,75 @@ public sealed unsafe class LlamaTokenizer
         int byteCount = Encoding.UTF8.GetByteCount(text);
         if (byteCount > MaxTextBytes) throw new ArgumentException($"The text has {byteCount} bytes of UTF-8; at most {MaxTextBytes} can be tokenized.", nameof(text));
 
+        if (!_splitsByRegex || text.Length <= TextSegments.ShortChars) return TokenizeWhole(text, addSpecial, parseSpecial);
+        int[] tokens = OnDeepStack(() => TokenizeSegments(text, parseSpecial));
+        return addSpecial ? [.. _starts, .. tokens, .. _ends] : tokens;
+    }
+
+    /// <summary>One native call. Its stack grows with the text under some models' regular expressions: see <see cref="TextSegments"/>.</summary>
+    internal int[] TokenizeWhole(ReadOnlySpan<char> text, bool addSpecial, bool parseSpecial)
+    {
+        int byteCount = Encoding.UTF8.GetByteCount(text);
         byte[] bytes = ArrayPool<byte>.Shared.Rent(byteCount + 1);
-        // A token covers a byte at least; two more for begin and end.
+        // A token covers a byte at least; a few more for begin and end.
         int[] tokens = ArrayPool<int>.Shared.Rent(byteCount + 8);
+        bool isHeld = false;
         try
         {
+            _model.DangerousAddRef(ref isHeld);
             Encoding.UTF8.GetBytes(text, bytes);
             fixed (byte* source = bytes)
             fixed (int* destination = tokens)
             {
                 int count = NativeMethods.Tokenize(
                     Vocabulary, source, byteCount, destination, tokens.Length, addSpecial ? (byte)1 : (byte)0, parseSpecial ? (byte)1 : (byte)0);
-                GC.KeepAlive(_model);
                 if (count < 0) throw new EngineException($"llama_tokenize wanted {-(long)count} tokens for {byteCount} bytes of text.");
                 return tokens.AsSpan(0, count).ToArray();
             }
         }
         finally
         {
+            if (isHeld) _model.DangerousRelease();
             ArrayPool<byte>.Shared.Return(bytes);
             ArrayPool<int>.Shared.Return(tokens);
         }
+    }
+
+    private int[] TokenizeSegments(string text, bool parseSpecial)
+    {
+        List<int> tokens = new(text.Length / 3);
+        for (int start = 0; start < text.Length;)
+        {
+            int end = TextSegments.End(text, start);
+            tokens.AddRange(TokenizeWhole(text.AsSpan(start, end - start), addSpecial: false, parseSpecial));
+            start = end;
+        }
+        return [.. tokens];
+    }
+
+    private static int[] OnDeepStack(Func<int[]> tokenize)
+    {
+        int[] tokens = [];
+        ExceptionDispatchInfo? failure = null;
+        Thread thread = new(() =>
+        {
+            try
+            {
+                tokens = tokenize();
+            }
+            catch (Exception exception)
+            {
+                failure = ExceptionDispatchInfo.Capture(exception);
+            }
+        }, TextSegments.StackBytes)
+        {
+            IsBackground = true,
+            Name = "baton-tokenize",
+        };
+        thread.Start();
+        thread.Join();
+        failure?.Throw();
+        return tokens;
     }
 
     private void CopyPiece(int token, ArrayBufferWriter<byte> pieces)

@@ -50,7 +50,7 @@ public sealed class HandoverTests
     }
 
     [Fact]
-    public void Cells_that_wrap_around_the_end_of_the_cache_are_exported_in_order_of_position()
+    public void Cells_that_lie_in_two_holes_are_exported_as_if_they_lay_together()
     {
         using LlamaEngine engine = TinyModel.Instance.CreateEngine(new LlamaEngineOptions { MaxSequences = 4, CellCount = 256, ContextTokens = 256 }, TimeProvider.System);
         using LlamaEngine fresh = TinyModel.Instance.CreateEngine(Options, TimeProvider.System);
@@ -66,6 +66,22 @@ public sealed class HandoverTests
         // The first layer's keys depend on token and position alone, so their bytes tell the order.
         int keyBytes = engine.Info.Kv.KeyRowBytes[0] * prompt.Length;
         Assert.Equal(Assert.Single(expectedChunks).Payload.Span[..keyBytes].ToArray(), Assert.Single(chunks).Payload.Span[..keyBytes].ToArray());
+    }
+
+    [Fact]
+    public void Imported_cells_come_back_when_their_sequence_closes()
+    {
+        using LlamaEngine engine = TinyModel.Instance.CreateEngine(new LlamaEngineOptions { MaxSequences = 2, CellCount = 256, ContextTokens = 256 }, TimeProvider.System);
+        for (int round = 0; round < 3; round++)
+        {
+            Import(engine, new SequenceId(0), Chunk(new KvRange(0, 128)));
+            Import(engine, new SequenceId(0), Chunk(new KvRange(128, 256)));
+            EngineDriver.Close(engine, new SequenceId(0));
+
+            // All cells of the cache: one that an import's scratch sequence kept would be missed.
+            EngineDriver.Prefill(engine, new SequenceId(1), TinyPrompt(round, 256), SamplingOptions.Greedy);
+            EngineDriver.Close(engine, new SequenceId(1));
+        }
     }
 
     [Fact]

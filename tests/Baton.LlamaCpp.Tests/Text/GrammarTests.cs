@@ -108,4 +108,65 @@ public sealed class GrammarTests
         }
         Assert.InRange(complete, 1, 12);
     }
+
+    [Fact]
+    public void The_longest_chain_of_rules_fits_a_small_stack()
+    {
+        string chain = string.Concat(Enumerable.Range(0, 1022).Select(rule => $"r{rule} ::= r{rule + 1} | \"b\"\n"));
+        string grammar = $"root ::= r0 | \"c\"\n{chain}r1022 ::= \"a\"";
+        bool isAllowed = false;
+        Thread small = new(() =>
+        {
+            using LlamaGrammar parsed = LlamaGrammar.TryCreate(TinyModel.Instance.Tokenizer, grammar, out _)!;
+            isAllowed = parsed.Allows(TinyModel.Instance.Tokenize("a", parseSpecial: false)[0]);
+        }, maxStackSize: 768 << 10);
+
+        small.Start();
+        small.Join();
+
+        Assert.True(isAllowed);
+    }
+
+    [Fact]
+    public void What_a_grammar_allows_it_also_accepts_whatever_the_tokens()
+    {
+        string[] grammars = [JsonGrammar.Object, "root ::= [^a-m]* \"é\" [🙂-🙏]+ .*", "root ::= ([^\\x00-\\x1F] | \"\\n\")*", "root ::= (\"a\" | \"ab\" | \"日本\")+ [0-9]{0,9}"];
+        Random random = new(11);
+        int accepted = 0;
+        foreach (string text in grammars)
+        {
+            foreach (LlamaTokenizer tokenizer in new[] { TinyModel.Instance.Tokenizer, DemoModel.Instance.Tokenizer })
+            {
+                using LlamaGrammar grammar = LlamaGrammar.TryCreate(tokenizer, text, out _)!;
+                float[] logits = new float[tokenizer.VocabSize];
+                for (int step = 0; step < 40; step++)
+                {
+                    Array.Clear(logits);
+                    grammar.Mask(logits);
+                    int[] allowed = [.. Enumerable.Range(0, logits.Length).Where(token => logits[token] == 0)];
+                    Assert.All(allowed, token => Assert.True(grammar.Allows(token)));
+                    allowed = [.. allowed.Where(token => !tokenizer.IsEndOfGeneration(token))];
+                    if (allowed.Length == 0) break;
+                    grammar.Accept(allowed[random.Next(allowed.Length)]);
+                    accepted++;
+                }
+            }
+        }
+        Assert.InRange(accepted, 200, 320);
+    }
+
+    [Fact]
+    public void Damaged_grammars_are_parsed_or_refused_and_never_more()
+    {
+        const string Characters = "()[]{}\"\\|*+?:=-\n x0{9}ü";
+        Random random = new(5);
+        int refused = 0;
+        for (int round = 0; round < 400; round++)
+        {
+            char[] text = JsonGrammar.Object.ToCharArray();
+            for (int change = 0; change <= round % 5; change++) text[random.Next(text.Length)] = Characters[random.Next(Characters.Length)];
+            if (DemoModel.Instance.FindGrammarProblem(new string(text)) is not null) refused++;
+        }
+        Assert.InRange(refused, 50, 399);
+    }
 }

@@ -1,6 +1,8 @@
 using System.Text;
 using Baton.Core.Text;
+using Baton.LlamaCpp.Model;
 using Baton.LlamaCpp.Text;
+using Baton.Testing.Gguf;
 
 namespace Baton.LlamaCpp.Tests.Text;
 
@@ -91,5 +93,59 @@ public sealed class TokenizerTests
         Parallel.For(0, texts.Length, new ParallelOptions { MaxDegreeOfParallelism = 4 }, index => together[index] = DemoModel.Instance.Tokenize(texts[index], parseSpecial: false));
 
         Assert.Equal(alone, together);
+    }
+
+    // 3,900 letters are enough to overflow 1.5 MB of stack in llama.cpp's regular expressions for these families.
+    [Theory]
+    [InlineData("tekken")]
+    [InlineData("deepseek-v3")]
+    [InlineData("gpt-4o")]
+    [InlineData("bloom")]
+    [InlineData("exaone-moe")]
+    public void Long_runs_do_not_end_the_process_under_any_familys_regular_expressions(string preTokenizer)
+    {
+        using LlamaModel model = TinyModel.Load(GgufModelShape.Tiny with { PreTokenizer = preTokenizer });
+        foreach (string part in new[] { "a", " ", "!", "1", "\n ", "a ", "中", "é1! " })
+        {
+            foreach (int length in new[] { TextSegments.ShortChars, 40_000 })
+            {
+                string text = string.Concat(Enumerable.Repeat(part, length / part.Length));
+                int tokens = 0;
+                Thread small = new(() => tokens = model.Tokenize(text, parseSpecial: false).Length, maxStackSize: 768 << 10);
+                small.Start();
+                small.Join();
+
+                Assert.Equal(Encoding.UTF8.GetByteCount(text), tokens);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_long_text_gives_the_tokens_that_it_gives_uncut()
+    {
+        LlamaTokenizer tokenizer = DemoModel.Instance.Tokenizer;
+        string text = string.Join("\n\n", Enumerable.Range(0, 3000).Select(index => $"Remember: Anna's code number {index} is {index * 31}. Grüße, Ben!"));
+
+        int[] cut = tokenizer.Tokenize(text, addSpecial: true, parseSpecial: true);
+
+        Assert.Equal(tokenizer.TokenizeWhole(text, addSpecial: true, parseSpecial: true), cut);
+        Assert.InRange(text.Length, 3 * TextSegments.MaxChars, int.MaxValue);
+    }
+
+    [Fact]
+    public void Segments_are_bounded_cover_the_text_and_keep_characters_whole()
+    {
+        foreach (string text in new[] { new string('a', 100_001), string.Concat(Enumerable.Repeat("🙂", 40_001)), string.Concat(Enumerable.Repeat("word ", 20_000)) })
+        {
+            int start = 0;
+            while (start < text.Length)
+            {
+                int end = TextSegments.End(text, start);
+                Assert.InRange(end - start, 1, TextSegments.MaxChars);
+                Assert.False(end < text.Length && char.IsLowSurrogate(text[end]));
+                start = end;
+            }
+            Assert.Equal(text.Length, start);
+        }
     }
 }

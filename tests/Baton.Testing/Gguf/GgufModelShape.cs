@@ -29,6 +29,8 @@ public sealed record GgufModelShape
     /// <summary>Otherwise F32.</summary>
     public bool IsHalf { get; init; } = true;
     public ulong Seed { get; init; } = 1;
+    /// <summary>The family whose regular expressions split text into words.</summary>
+    public string PreTokenizer { get; init; } = "gpt-2";
     /// <summary>Null leaves the key out of the file.</summary>
     public string? ChatTemplate { get; init; } = ChatMl;
 

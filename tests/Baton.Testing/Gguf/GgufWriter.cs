@@ -109,7 +109,7 @@ public static class GgufWriter
         yield return () => WriteFloat("llama.attention.layer_norm_rms_epsilon", 1e-5f);
         yield return () => WriteFloat("llama.rope.freq_base", 10_000);
         yield return () => WriteString("tokenizer.ggml.model", "gpt2");
-        yield return () => WriteString("tokenizer.ggml.pre", "gpt-2");
+        yield return () => WriteString("tokenizer.ggml.pre", shape.PreTokenizer);
         yield return () => WriteStrings("tokenizer.ggml.tokens", tokens);
         yield return () => WriteTokenTypes(shape.VocabSize);
         // The loader wants a merge; this one joins two bytes that never stand side by side in UTF-8.
