@@ -27,9 +27,6 @@ internal static partial class ServingLog
     [LoggerMessage(6021, LogLevel.Warning, "data_parallel_rank is deprecated; use routed_dp_rank{Note}")]
     public static partial void DeprecatedRank(this ILogger logger, string note);
 
-    [LoggerMessage(6031, LogLevel.Warning, "{Variable} is set and means nothing to Baton")]
-    public static partial void VariableWithoutMeaning(this ILogger logger, string variable);
-
     [LoggerMessage(6022, LogLevel.Error, "{Method} {Path} failed by a bug")]
     public static partial void EndpointFailed(this ILogger logger, string method, string path, Exception bug);
 }
