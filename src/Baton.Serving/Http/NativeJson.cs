@@ -63,7 +63,8 @@ internal static class NativeJson
                 break;
             case FinishKind.Length:
                 json.WriteString("type", "length");
-                json.WriteNumber("length", end.CompletionTokens);
+                // A prefill worker's answer after a hand-over: SGLang's routers know it by its length 0.
+                json.WriteNumber("length", end is { HandoverBytes: > 0, PrefillDpRank: null } ? 0 : end.CompletionTokens);
                 break;
             default:
                 json.WriteString("type", "abort");

@@ -30,6 +30,7 @@ public sealed class DisaggregationTests
             Assert.Equal(prefillRanks == 1 ? "single" : "query", (string)meta["rank_source"]!);
             Assert.Equal((int)prefill.Json["meta_info"]!["dp_rank"]!, (int)meta["prefill_dp_rank"]!);
             Assert.Equal("length", (string)prefill.Json["meta_info"]!["finish_reason"]!["type"]!);
+            Assert.Equal(0, (int)prefill.Json["meta_info"]!["finish_reason"]!["length"]!);
         }
         await pair.Prefill.WaitForFullLedgerAsync();
         await pair.Decode.WaitForFullLedgerAsync();
