@@ -122,7 +122,7 @@ public sealed class DpController
             // Decode computes no prompts: there the running batch is the work, and how much KV it reads.
             (long, long, long) work = _options.Role == WorkerRole.Decode
                 ? (inbox.LiveRequests, inbox.LivePromptTokens, 0)
-                : (inbox.UncomputedPromptTokens, inbox.LiveRequests, inbox.LivePromptTokens);
+                : (inbox.UncomputedPromptTokens - (_options.RanksStepTogether ? inbox.StepPromptTokens : 0), inbox.LiveRequests, inbox.LivePromptTokens);
             if (best >= 0 && work.CompareTo(bestWork) >= 0) continue;
             (best, bestWork) = (i, work);
         }

@@ -64,11 +64,12 @@ public sealed class PrefillScheduler : IScheduler
         HearLinks(now);                                        // 1. claims, deliveries and failures of the decode side
         ExpireOverdue(now);                                    // 2. unclaimed or undelivered too long -> failed, decode is told
         _slots.PlanClosings(plan);                             // 3. ended            -> the engine frees slot and cells
-        PlanChunks(plan, wanted: true);                        // 4. claimed, begun   -> the next chunk
-        AdmitClaimed(now, plan);                               // 5. claimed, waiting -> slot, cells and the first chunk
-        PlanChunks(plan, wanted: false);                       // 6. unclaimed, begun -> the next chunk
-        AdmitUnclaimed(now, plan);                             // 7. unclaimed        -> optimistic start, within its share
-        PlanExports(plan);                                     // 8. computed, claimed -> copied out as far as the link takes it
+        if (PlanHeldExports(plan)) return;                     // 4. computed before  -> copied out at once: a step of its own
+        PlanChunks(plan, wanted: true);                        // 5. claimed, begun   -> the next chunk
+        AdmitClaimed(now, plan);                               // 6. claimed, waiting -> slot, cells and the first chunk
+        PlanChunks(plan, wanted: false);                       // 7. unclaimed, begun -> the next chunk
+        AdmitUnclaimed(now, plan);                             // 8. unclaimed        -> optimistic start, within its share
+        PlanFreshExports(plan);                                // 9. this step's chunks -> copied out behind the batch
     }
 
     public void Commit(StepPlan plan, StepResult result, TimeSpan now)
@@ -258,16 +259,23 @@ public sealed class PrefillScheduler : IScheduler
         return null;
     }
 
-    private void PlanExports(StepPlan plan)
+    /// <summary>Chunks that were computed before anybody claimed them, or that a full window held back.</summary>
+    /// <remarks>They do not wait for the next batch to be computed: decode would get them, and their first token, a whole step later.</remarks>
+    private bool PlanHeldExports(StepPlan plan)
     {
         int left = _options.MaxExportsPerStep;
         for (int i = 0; i < _inflight.Count && left > 0; i++) PlanExports(_inflight[i], _inflight[i].ComputedTokens, plan, ref left);
+        for (int i = 0; i < _computing.Count && left > 0; i++) PlanExports(_computing[i], _computing[i].ComputedTokens, plan, ref left);
+        return plan.Exports.Count > 0;
+    }
+
+    private void PlanFreshExports(StepPlan plan)
+    {
+        int left = _options.MaxExportsPerStep;
         foreach (PrefillChunk chunk in plan.Chunks)
         {
             if (left > 0) PlanExports(_slots.Owner(chunk.Sequence)!, chunk.Range.End, plan, ref left);
         }
-        // Begun, but without a chunk in this step: what an earlier full window left behind.
-        for (int i = 0; i < _computing.Count && left > 0; i++) PlanExports(_computing[i], _computing[i].ComputedTokens, plan, ref left);
     }
 
     private void PlanExports(PrefillSequence sequence, int computed, StepPlan plan, ref int left)

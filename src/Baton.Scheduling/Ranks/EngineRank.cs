@@ -51,6 +51,7 @@ public abstract class EngineRank : IRank
     public void End(TimeSpan now)
     {
         _steps++;
+        Inbox.Computing(0);
         _throughput.Add(_result.Samples.Count, now);
         _scheduler.Commit(_plan, _result, now);                                      // 4. book
         if (_result.WasInterrupted)
@@ -84,6 +85,7 @@ public abstract class EngineRank : IRank
     {
         try
         {
+            Inbox.Computing(_plan.BatchTokens - _plan.Rows.Count);
             _engine.Execute(_plan, _result);
             return true;
         }

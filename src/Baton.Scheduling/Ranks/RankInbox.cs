@@ -20,6 +20,7 @@ public sealed class RankInbox : IRankResolutionSink
     private RequestFailure? _closed;
     private long _uncomputedPromptTokens;
     private long _livePromptTokens;
+    private long _stepPromptTokens;
 
     /// <param name="dpRank">For error texts.</param>
     /// <param name="capacity">Requests that the rank may hold at once: running and queued together.</param>
@@ -48,6 +49,9 @@ public sealed class RankInbox : IRankResolutionSink
 
     /// <summary>Prompt tokens of live requests whose KV this rank does not hold yet. Grows at submit, shrinks with every chunk, never stale.</summary>
     public long UncomputedPromptTokens => Interlocked.Read(ref _uncomputedPromptTokens);
+
+    /// <summary>The part of <see cref="UncomputedPromptTokens"/> that the step being executed will have computed.</summary>
+    public long StepPromptTokens => Interlocked.Read(ref _stepPromptTokens);
 
     /// <summary>Prompt tokens of all live requests.</summary>
     public long LivePromptTokens => Interlocked.Read(ref _livePromptTokens);
@@ -140,6 +144,9 @@ public sealed class RankInbox : IRankResolutionSink
             return _taken;
         }
     }
+
+    /// <summary>For the rank: a step with so many prompt tokens began, or ended (0).</summary>
+    internal void Computing(int count) => Interlocked.Exchange(ref _stepPromptTokens, count);
 
     /// <summary>For the rank: <paramref name="count"/> prompt tokens of some request are computed or imported.</summary>
     internal void Computed(int count) => Interlocked.Add(ref _uncomputedPromptTokens, -count);
