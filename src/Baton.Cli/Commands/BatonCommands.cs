@@ -12,6 +12,7 @@ internal static class BatonCommands
         yield return RouterCommand.Create(ProductionClock.Time);
         yield return BootstrapCommand.Create(ProductionClock.Time);
         yield return BenchCommand.Create(ProductionClock.Time);
+        yield return SimulateCommand.Create();
         yield return DoctorCommand.Create(ProductionClock.Time);
     }
 }

@@ -1,0 +1,11 @@
+namespace Baton.Simulation.Cluster;
+
+/// <summary>Turns the cranks of ranks in virtual time.</summary>
+public interface IRankDriver
+{
+    /// <summary>There may be something to do at this instant.</summary>
+    void Wake();
+
+    /// <summary>The process is gone: nothing turns any more.</summary>
+    void Kill();
+}

@@ -1,0 +1,62 @@
+using Baton.Scheduling.Ranks;
+using Baton.Simulation.Events;
+
+namespace Baton.Simulation.Cluster;
+
+/// <summary>One rank that steps on its own, as Baton's do.</summary>
+/// <param name="slowDown">Factor on every step, for faults; 1 is normal.</param>
+/// <param name="beforeTurn">Called before each turn: the oracle hands out work there.</param>
+public sealed class IndependentDriver(EventLoop loop, IRank rank, Func<double> slowDown, Action? beforeTurn = null) : IRankDriver
+{
+    private bool _isBusy;
+    private bool _isCalled;
+    private bool _isDead;
+    private TimeSpan? _alarm;
+
+    public void Wake()
+    {
+        if (_isBusy || _isCalled || _isDead) return;
+        _isCalled = true;
+        loop.Soon(() =>
+        {
+            _isCalled = false;
+            Turn();
+        });
+    }
+
+    public void Kill() => _isDead = true;
+
+    private void Turn()
+    {
+        if (_isBusy || _isDead) return;
+        beforeTurn?.Invoke();
+        if (rank.Begin(loop.Now))
+        {
+            _isBusy = true;
+            loop.After(rank.Elapsed * slowDown(), Finish);
+        }
+        else
+        {
+            SetAlarm();
+        }
+    }
+
+    private void Finish()
+    {
+        if (_isDead) return;
+        rank.End(loop.Now);
+        _isBusy = false;
+        Turn();
+    }
+
+    private void SetAlarm()
+    {
+        if (rank.NextDeadline is not { } deadline || deadline >= _alarm) return;
+        _alarm = deadline;
+        loop.At(deadline, () =>
+        {
+            if (_alarm == deadline) _alarm = null;
+            Turn();
+        });
+    }
+}

@@ -1,0 +1,69 @@
+using Baton.Core.Failures;
+using Baton.Core.Ids;
+using Baton.Core.Requests;
+using Baton.Router.Choice;
+
+namespace Baton.Simulation.Cluster;
+
+/// <summary>Both legs of one request as the router sends them: at once, and each ends the other when it fails.</summary>
+internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route route)
+{
+    private readonly PrefillWorker _prefill = cluster.PrefillOf(route.Prefill!.Value);
+    private readonly DecodeWorker _decode = cluster.DecodeOf(route.Decode);
+    private bool _isOver;
+
+    public void Start(int[] prompt, int outputTokens)
+    {
+        DpRank? prefillRank = route.Prefill!.Value.Rank is { } p ? new DpRank(p) : null;
+        DpRank? decodeRank = route.Decode.Rank is { } d ? new DpRank(d) : null;
+        GenerationRequest request = new()
+        {
+            Id = new RequestId($"r{record.Index}"),
+            PromptTokens = prompt,
+            Sampling = new SamplingOptions { Temperature = 0, MaxNewTokens = outputTokens },
+            Bootstrap = new BootstrapInfo(_prefill.Address, record.Room, prefillRank),
+            Sink = new ClientLeg(cluster.Loop, record, isDecode: true, DecodeEnded),
+        };
+        GenerationRequest first = request with
+        {
+            Sink = new ClientLeg(cluster.Loop, record, isDecode: false, PrefillEnded),
+            RoutedDpRank = prefillRank,
+        };
+        cluster.Loop.After(cluster.Latency, () => Arrive(_prefill.Name, _prefill.IsDead, () => _prefill.Accept(first)));
+        cluster.Loop.After(cluster.Latency, () => Arrive(_decode.Name, _decode.IsDead, () => _decode.Accept(request with { RoutedDpRank = decodeRank })));
+    }
+
+    private void Arrive(string host, bool isDead, Action accept)
+    {
+        if (_isOver) return;
+        if (isDead || !cluster.Hosts.CanTalk("router", host)) Finish(null, RequestFailure.Of(FailureReason.PeerFailed, $"{host} does not answer."));
+        else accept();
+    }
+
+    private void PrefillEnded(GenerationEnd end)
+    {
+        route.ReturnPrefill();
+        record.PrefillRank = end.DpRank;
+        _prefill.Ended(record.Room, end.Failure);
+        if (end.Failure is { } failure) cluster.Loop.After(cluster.Latency, () => Finish(null, failure));
+    }
+
+    private void DecodeEnded(GenerationEnd end) => cluster.Loop.After(cluster.Latency, () => Finish(end, end.Failure));
+
+    /// <summary>The client has its end; whatever leg still runs is cancelled.</summary>
+    private void Finish(GenerationEnd? end, RequestFailure? failure)
+    {
+        if (_isOver) return;
+        _isOver = true;
+        route.ReturnDecode();
+        cluster.End(record, end, failure);
+        if (failure is null) return;
+        RequestId id = new($"r{record.Index}");
+        RequestFailure gone = RequestFailure.Of(FailureReason.Aborted, $"The other leg of r{record.Index} failed: {failure.Message}");
+        cluster.Loop.After(cluster.Latency, () =>
+        {
+            _prefill.Abort(id, gone);
+            _decode.Abort(id, gone);
+        });
+    }
+}

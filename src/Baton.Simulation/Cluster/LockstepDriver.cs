@@ -1,0 +1,82 @@
+using Baton.Scheduling.Ranks;
+using Baton.Simulation.Events;
+
+namespace Baton.Simulation.Cluster;
+
+/// <summary>Ranks that step together: a step takes as long as its fullest rank, and whoever comes meanwhile waits for the next.</summary>
+/// <remarks>Attention data parallelism as SGLang runs it: a rank without work computes an idle batch along with the others.</remarks>
+public sealed class LockstepDriver(EventLoop loop, IReadOnlyList<IRank> ranks, Func<double> slowDown, Action? beforeTurn = null) : IRankDriver
+{
+    private readonly bool[] _hasBegun = new bool[ranks.Count];
+    private bool _isBusy;
+    private bool _isCalled;
+    private bool _isDead;
+    private TimeSpan? _alarm;
+
+    public void Wake()
+    {
+        if (_isBusy || _isCalled || _isDead) return;
+        _isCalled = true;
+        loop.Soon(() =>
+        {
+            _isCalled = false;
+            Turn();
+        });
+    }
+
+    public void Kill() => _isDead = true;
+
+    private void Turn()
+    {
+        if (_isBusy || _isDead) return;
+        beforeTurn?.Invoke();
+        TimeSpan longest = TimeSpan.Zero;
+        for (int i = 0; i < ranks.Count; i++)
+        {
+            _hasBegun[i] = BeginStep(ranks[i]);
+            if (!_hasBegun[i]) continue;
+            _isBusy = true;
+            if (ranks[i].Elapsed > longest) longest = ranks[i].Elapsed;
+        }
+        if (_isBusy) loop.After(longest * slowDown(), Finish);
+        else SetAlarm();
+    }
+
+    /// <summary>A turn that computes nothing (copies, closings) takes no time and holds nobody up: only computing steps are common.</summary>
+    private bool BeginStep(IRank rank)
+    {
+        while (rank.Begin(loop.Now))
+        {
+            if (rank.Elapsed > TimeSpan.Zero) return true;
+            rank.End(loop.Now);
+        }
+        return false;
+    }
+
+    private void Finish()
+    {
+        if (_isDead) return;
+        for (int i = 0; i < ranks.Count; i++)
+        {
+            if (_hasBegun[i]) ranks[i].End(loop.Now);
+        }
+        _isBusy = false;
+        Turn();
+    }
+
+    private void SetAlarm()
+    {
+        TimeSpan? first = null;
+        foreach (IRank rank in ranks)
+        {
+            if (rank.NextDeadline is { } deadline && (first is null || deadline < first)) first = deadline;
+        }
+        if (first is not { } due || due >= _alarm) return;
+        _alarm = due;
+        loop.At(due, () =>
+        {
+            if (_alarm == due) _alarm = null;
+            Turn();
+        });
+    }
+}

@@ -1,0 +1,133 @@
+using Baton.Bootstrap.Client;
+using Baton.Core.Failures;
+using Baton.Core.Ids;
+using Baton.Core.Randomness;
+using Baton.Core.Requests;
+using Baton.Router;
+using Baton.Router.Bodies;
+using Baton.Router.Choice;
+using Baton.Router.Rooms;
+using Baton.Router.Workers;
+using Baton.Simulation.Events;
+using Baton.Simulation.Network;
+using Baton.Simulation.Workloads;
+
+namespace Baton.Simulation.Cluster;
+
+/// <summary>Router, prefill and decode workers in virtual time. Everything that decides is the product's own class.</summary>
+public sealed class SimulatedCluster
+{
+    private static readonly IReadOnlyCollection<Worker> None = [];
+    private readonly ClusterOptions _options;
+    private readonly Random _random;
+    private readonly List<PrefillWorker> _prefills = [];
+    private readonly List<DecodeWorker> _decodes = [];
+    private readonly VirtualKvNetwork _links;
+    private readonly PdRouter _router;
+    private readonly Worker[] _prefillEntries;
+    private readonly Worker[] _decodeEntries;
+    private readonly ulong _tokenSeed;
+
+    public SimulatedCluster(EventLoop loop, ClusterOptions options, ulong seed)
+    {
+        (Loop, _options) = (loop, options);
+        SeededRandom random = new(seed);
+        _random = new Random((int)random.NextUInt64());
+        _tokenSeed = random.NextUInt64();
+        _links = new VirtualKvNetwork(loop, options.Network, Hosts);
+        for (int i = 0; i < options.PrefillWorkers; i++) _prefills.Add(new PrefillWorker(loop, options, i, life: 0, Hosts, _links, ApiOf, _random));
+        for (int i = 0; i < options.DecodeWorkers; i++) _decodes.Add(new DecodeWorker(loop, options, i, life: 0, _links, ApiOf, _random));
+
+        WorkerFleet fleet = new();
+        _prefillEntries = [.. _prefills.Select((p, i) => Enter(fleet, WorkerRole.Prefill, $"http://{p.Address.Host}:30001", options.PrefillDpSize))];
+        _decodeEntries = [.. _decodes.Select((_, i) => Enter(fleet, WorkerRole.Decode, $"http://10.0.1.{i + 1}:30101", options.DecodeDpSize))];
+        RouterOptions routing = new() { DpMode = options.RouterPinsRanks ? DpMode.Auto : DpMode.Off, RoomMode = options.RouterPinsRanks ? RoomMode.Aligned : RoomMode.Random };
+        _router = new PdRouter(routing, fleet, random.NextUInt64());
+    }
+
+    public EventLoop Loop { get; }
+    public Reachability Hosts { get; } = new();
+    public TraceHash Trace { get; } = new();
+    public List<RequestRecord> Records { get; } = [];
+    public int EndedCount { get; private set; }
+    internal IReadOnlyList<PrefillWorker> Prefills => _prefills;
+    internal IReadOnlyList<DecodeWorker> Decodes => _decodes;
+    internal VirtualKvNetwork Links => _links;
+
+    /// <summary>Called when a request has ended for its client.</summary>
+    public Action<RequestRecord>? Ended { get; set; }
+
+    /// <summary>Plays a workload from now on and runs until every request has ended.</summary>
+    /// <param name="limit">Virtual time after which the run stops, ended or not.</param>
+    public void Play(Workload workload, TimeSpan limit)
+    {
+        TimeSpan start = Loop.Now;
+        foreach (WorkloadRequest request in workload.Requests) Loop.At(start + request.ArrivesAt, () => Submit(request));
+        Loop.Run(start + limit, () => EndedCount == workload.Requests.Count);
+    }
+
+    /// <summary>One request, from now.</summary>
+    public RequestRecord Submit(WorkloadRequest request)
+    {
+        RequestRecord record = new() { Index = request.Index, ArrivedAt = Loop.Now, PromptTokens = request.PromptTokens };
+        Records.Add(record);
+        Trace.Add(Loop.Now, 1, (ulong)record.Index);
+        RequestFacts facts = new() { Endpoint = DataEndpoint.Generate, PromptTokens = request.PromptTokens };
+        (Route? route, var error) = _router.Choose(facts, null, ReadOnlyMemory<byte>.Empty, None, Loop.Now);
+        if (route is null)
+        {
+            End(record, null, RequestFailure.Of(FailureReason.RankUnavailable, error!.Message));
+            return record;
+        }
+        record.Room = route.Rooms[0];
+        new Legs(this, record, route).Start(PromptOf(request), request.OutputTokens);
+        return record;
+    }
+
+    internal void End(RequestRecord record, GenerationEnd? end, RequestFailure? failure)
+    {
+        if (record.EndedAt is not null) throw new InvalidOperationException($"request {record.Index} ended twice for its client");
+        (record.EndedAt, record.Failure) = (Loop.Now, failure);
+        (record.ClaimedRank, record.RankSource) = (end?.PrefillDpRank, end?.RankSource ?? RankSource.None);
+        Trace.Add(Loop.Now, 2 + (ulong)(failure?.Reason ?? FailureReason.None), (ulong)record.Index ^ record.AnswerHash);
+        EndedCount++;
+        Ended?.Invoke(record);
+    }
+
+    internal PrefillWorker PrefillOf(Candidate candidate) => _prefills[Array.IndexOf(_prefillEntries, candidate.Worker)];
+
+    internal DecodeWorker DecodeOf(Candidate candidate) => _decodes[Array.IndexOf(_decodeEntries, candidate.Worker)];
+
+    internal TimeSpan Latency => _options.Network.Latency;
+
+    private VirtualBootstrapApi ApiOf(string host) => new VirtualBootstrapApi(Loop, _options.Network, Hosts, host, FindServer);
+
+    private (string, IBootstrapApi)? FindServer(BootstrapAddress address)
+    {
+        foreach (PrefillWorker prefill in _prefills)
+        {
+            if (prefill.Address == address && !prefill.IsDead) return (prefill.Name, prefill.Bootstrap);
+        }
+        return null;
+    }
+
+    private static Worker Enter(WorkerFleet fleet, WorkerRole role, string url, int dpSize)
+    {
+        Worker worker = fleet.Add(new WorkerSpec { Url = new Uri(url), Role = role, DpSize = dpSize, BootstrapPort = BootstrapAddress.DefaultPort })!;
+        worker.Status = WorkerStatus.Ready;
+        return worker;
+    }
+
+    private int[] PromptOf(WorkloadRequest request)
+    {
+        int[] tokens = new int[request.PromptTokens];
+        ulong state = _tokenSeed ^ SeededRandom.Mix((ulong)request.Index + 1);
+        int vocab = _options.PrefillEngine.VocabSize;
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            state += 0x9E3779B97F4A7C15;
+            tokens[i] = (int)(SeededRandom.Mix(state) % (ulong)vocab);
+        }
+        return tokens;
+    }
+}

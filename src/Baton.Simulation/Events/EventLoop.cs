@@ -1,0 +1,80 @@
+using Baton.Simulation.Clock;
+
+namespace Baton.Simulation.Events;
+
+/// <summary>The one thread of a simulation: virtual timers, events and continuations of awaits, in an order that depends on nothing but the run.</summary>
+/// <remarks>
+/// Events at the same instant run in the order in which they were made; timers of that instant run before them. It is also the
+/// synchronisation context of the run, so code that awaits (resolver, registrar, bootstrap server) continues here and on no pool thread.
+/// </remarks>
+public sealed class EventLoop : SynchronizationContext
+{
+    private readonly PriorityQueue<Action, (TimeSpan Due, long Order)> _events = new();
+    private readonly Queue<(SendOrPostCallback Callback, object? State)> _posts = new();
+    private long _made;
+
+    public VirtualTimeProvider Time { get; } = new();
+
+    public TimeSpan Now { get; private set; }
+
+    public long EventCount { get; private set; }
+
+    /// <summary>Called after each event, for checks of invariants.</summary>
+    public Action? AfterEvent { get; set; }
+
+    public void At(TimeSpan due, Action action) => _events.Enqueue(action, (due < Now ? Now : due, _made++));
+
+    public void After(TimeSpan delay, Action action) => At(Now + delay, action);
+
+    /// <summary>At this instant, behind everything that is due already.</summary>
+    public void Soon(Action action) => At(Now, action);
+
+    public override void Post(SendOrPostCallback d, object? state) => _posts.Enqueue((d, state));
+
+    public override void Send(SendOrPostCallback d, object? state) => d(state);
+
+    /// <summary>Runs until nothing is left, <paramref name="isOver"/> says so, or the next thing lies beyond <paramref name="until"/>.</summary>
+    public void Run(TimeSpan until, Func<bool>? isOver = null)
+    {
+        SynchronizationContext? outer = Current;
+        SetSynchronizationContext(this);
+        try
+        {
+            RunPosts();
+            while (isOver is null || !isOver())
+            {
+                if (!RunNext(until)) break;
+                RunPosts();
+                EventCount++;
+                AfterEvent?.Invoke();
+            }
+        }
+        finally
+        {
+            SetSynchronizationContext(outer);
+        }
+    }
+
+    private bool RunNext(TimeSpan until)
+    {
+        TimeSpan? timer = Time.NextDue;
+        bool hasEvent = _events.TryPeek(out _, out (TimeSpan Due, long Order) next);
+        if (timer is { } due && (!hasEvent || due <= next.Due))
+        {
+            if (due > until) return false;
+            Now = due;
+            Time.AdvanceTo(due);
+            return true;
+        }
+        if (!hasEvent || next.Due > until) return false;
+        Now = next.Due;
+        Time.AdvanceTo(Now);
+        _events.Dequeue()();
+        return true;
+    }
+
+    private void RunPosts()
+    {
+        while (_posts.TryDequeue(out (SendOrPostCallback Callback, object? State) post)) post.Callback(post.State);
+    }
+}
