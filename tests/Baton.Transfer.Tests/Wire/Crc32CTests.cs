@@ -17,16 +17,21 @@ public sealed class Crc32CTests
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
+    [InlineData(1023)]
+    [InlineData(1024)]
+    [InlineData(1279)]
+    [InlineData(1280)]
     [InlineData((3 * 4096) - 1)]
     [InlineData(3 * 4096)]
     [InlineData((3 * 4096) + 1)]
     [InlineData((7 * 4096) + 13)]
-    public void The_three_stretches_joined_equal_one_bit_at_a_time(int length)
+    public void Every_way_to_go_faster_equals_one_bit_at_a_time(int length)
     {
         byte[] bytes = new byte[length];
         new Random(length).NextBytes(bytes);
 
         Assert.Equal(BitByBit(bytes), Crc32C.Of(bytes));
+        Assert.Equal(BitByBit(bytes), ~Crc32C.AppendStretches(uint.MaxValue, bytes));
     }
 
     [Fact]

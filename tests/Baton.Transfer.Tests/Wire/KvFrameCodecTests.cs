@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Buffers.Binary;
 using Baton.Core.Requests;
 using Baton.Transfer.Wire;
 
@@ -97,6 +98,27 @@ public sealed class KvFrameCodecTests
         Assert.Equal((KvFrameType.None, newer.Length), (skipped.Type, consumed));
         KvProtocolException refused = Assert.Throws<KvProtocolException>(() => Frames.Read(Frames.Forge((KvFrameType)127, [])));
         Assert.Contains("127", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(5)]
+    [InlineData(6)]
+    [InlineData(7)]
+    public void Reserved_bits_are_refused_even_under_a_right_checksum(int offset)
+    {
+        byte[] frame = GoldenBytes.Of("Ack");
+        frame[offset] = 1;
+        BinaryPrimitives.WriteUInt32LittleEndian(frame.AsSpan(28), Crc32C.Of(frame.AsSpan(0, 28)));
+
+        Assert.Contains("reserved", Assert.Throws<KvProtocolException>(() => Frames.Read(frame)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_room_above_63_bits_is_refused()
+    {
+        byte[] frame = Frames.Forge(KvFrameType.Ack, [], new(1UL << 63));
+
+        Assert.Contains("room", Assert.Throws<KvProtocolException>(() => Frames.Read(frame)).Message, StringComparison.Ordinal);
     }
 
     [Theory]
