@@ -261,7 +261,7 @@ public static class TransferBenchmark
             EngineOptions = "bench",
             Layout = _layout,
             MaxChunkTokens = ChunkTokens,
-            WindowBytes = 64L << 20,
+            WindowBytes = _options.WindowBytes,
         };
     }
 }

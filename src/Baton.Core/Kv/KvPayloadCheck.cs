@@ -19,7 +19,17 @@ public static class KvPayloadCheck
         return IsFinite(payload[..keyBytes], layout.KeyType) && IsFinite(payload[keyBytes..], layout.ValueType);
     }
 
-    private static bool IsFinite(ReadOnlySpan<byte> cells, int type) => type switch
+    /// <summary>Bytes of the smallest piece that can be checked on its own.</summary>
+    internal static int UnitBytes(int type) => type switch
+    {
+        F16 => sizeof(ushort),
+        F32 => sizeof(uint),
+        Q4 => 2 + 16,
+        Q8 => 2 + 32,
+        _ => 1,
+    };
+
+    internal static bool IsFinite(ReadOnlySpan<byte> cells, int type) => type switch
     {
         F16 => AreHalvesFinite(MemoryMarshal.Cast<byte, ushort>(cells)),
         F32 => AreFloatsFinite(MemoryMarshal.Cast<byte, uint>(cells)),

@@ -13,6 +13,9 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
     /// <summary>Holds the largest control frame, and many small ones a receive.</summary>
     private const int BufferBytes = 64 * 1024;
 
+    /// <summary>A large chunk is received and checked piece by piece, each still in the second-level cache from the kernel's copy.</summary>
+    private const int SliceBytes = 256 * 1024;
+
     private byte[]? _buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
     private int _start;
     private int _end;
@@ -102,6 +105,8 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
         register = Crc32C.Append(register, Buffer.AsSpan(_start + KvFrameHeader.Size, KvFrameCodec.RangeBytes));
         _start += KvFrameCodec.ChunkHeadBytes;
         KvBuffer? cells = isWanted ? KvBuffer.Rent(cellBytes) : null;
+        KvPayloadScan scan = new(gate.Layout, range.TokenCount);
+        bool isFinite = true;
         try
         {
             int had = Math.Min(_end - _start, cellBytes);
@@ -111,22 +116,25 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
             while (had < cellBytes)
             {
                 // A late chunk is read over and over into the buffer, which is empty by now.
-                Memory<byte> into = cells is not null ? cells.Memory[had..] : Buffer.AsMemory(0, Math.Min(BufferBytes, cellBytes - had));
+                Memory<byte> into = cells is not null
+                    ? cells.Memory.Slice(had, Math.Min(SliceBytes, cellBytes - had))
+                    : Buffer.AsMemory(0, Math.Min(BufferBytes, cellBytes - had));
                 int got = await socket.ReceiveAsync(into, SocketFlags.None, ct);
                 if (got == 0) throw new EndOfStreamException();
                 onReceived();
-                register = Crc32C.Append(register, into.Span[..got]); // still warm from the kernel's copy
+                register = Crc32C.Append(register, into.Span[..got]);
                 had += got;
+                if (cells is not null) isFinite = isFinite && scan.IsFinite(cells.Span, had);
             }
             KvFrameCodec.CheckCrc(header, ~register);
+            if (!isFinite) throw KvFrameCodec.NotFinite(range, header.Room);
         }
         catch
         {
             cells?.Dispose();
             throw;
         }
-        KvFrame chunk = KvFrame.ForChunk(header.Room, header.Claim, range, cells) with { Number = header.Number };
-        return cells is null ? chunk : KvFrameCodec.CheckFinite(chunk, gate.Layout);
+        return KvFrame.ForChunk(header.Room, header.Claim, range, cells) with { Number = header.Number };
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]

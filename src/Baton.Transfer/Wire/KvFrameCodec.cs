@@ -114,17 +114,13 @@ public static class KvFrameCodec
 
         KvBuffer buffer = KvBuffer.Rent((int)cells.Length);
         cells.CopyTo(buffer.Span);
-        return CheckFinite(KvFrame.ForChunk(header.Room, header.Claim, range, buffer) with { Number = header.Number }, gate.Layout);
+        if (KvPayloadCheck.IsFinite(buffer.Span, gate.Layout, range.TokenCount))
+            return KvFrame.ForChunk(header.Room, header.Claim, range, buffer) with { Number = header.Number };
+        buffer.Dispose();
+        throw NotFinite(range, header.Room);
     }
 
-    /// <summary>Hands the frame back, or returns its buffer and throws when a number in it is not finite.</summary>
-    internal static KvFrame CheckFinite(in KvFrame chunk, KvLayout layout)
-    {
-        KvBuffer cells = chunk.Payload!;
-        if (KvPayloadCheck.IsFinite(cells.Span, layout, chunk.Range.TokenCount)) return chunk;
-        cells.Dispose();
-        throw new KvProtocolException($"Chunk {chunk.Range} of {chunk.Room} holds a NaN or an infinity.");
-    }
+    internal static KvProtocolException NotFinite(KvRange range, BootstrapRoom room) => new($"Chunk {range} of {room} holds a NaN or an infinity.");
 
     private static KvFrame ReadControl(KvFrameHeader header, in ReadOnlySequence<byte> payload)
     {
