@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Baton.EndToEnd.Tests.Clients;
 using Baton.EndToEnd.Tests.Clusters;
+using Baton.Testing.Processes;
 
 namespace Baton.EndToEnd.Tests;
 

@@ -1,5 +1,6 @@
 using Baton.EndToEnd.Tests.Clients;
 using Baton.EndToEnd.Tests.Clusters;
+using Baton.Testing.Processes;
 
 namespace Baton.EndToEnd.Tests;
 

@@ -1,7 +1,8 @@
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
 using Baton.EndToEnd.Tests.Clients;
 using Baton.EndToEnd.Tests.Clusters;
+using Baton.Testing.Processes;
 
 namespace Baton.EndToEnd.Tests;
 

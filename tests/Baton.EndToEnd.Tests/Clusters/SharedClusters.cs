@@ -1,6 +1,7 @@
 using Baton.EndToEnd.Tests.Clients;
 using Baton.EndToEnd.Tests.Clusters;
 using Baton.EndToEnd.Tests.Prompts;
+using Baton.Testing.Processes;
 
 [assembly: AssemblyFixture(typeof(SharedClusters))]
 // One test at a time: what two requests compute together differs in the last bits from what they compute alone.

@@ -1,14 +1,15 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.RegularExpressions;
-using Baton.Cli.Supervision;
 
-namespace Baton.EndToEnd.Tests.Clusters;
+namespace Baton.Testing.Processes;
 
 /// <summary>One real <c>baton up</c> with its real children, on free ports, with everything it printed.</summary>
 /// <remarks>It is started with <c>--exit-with-parent</c>, so a test run that dies leaves no process behind.</remarks>
-internal sealed partial class UpProcess : IAsyncDisposable
+public sealed partial class UpProcess : IAsyncDisposable
 {
     /// <summary>For one of everything that waits on processes: long, because another build may have both cores.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
@@ -34,7 +35,7 @@ internal sealed partial class UpProcess : IAsyncDisposable
 
     /// <summary>Starts the program and does not wait for anything.</summary>
     /// <param name="arguments">Of <c>baton up</c>, without the port.</param>
-    public static UpProcess Start(params IEnumerable<string> arguments) => StartOn(FreePorts.Take(1)[0], arguments);
+    public static UpProcess Start(params IEnumerable<string> arguments) => StartOn(FreePort(), arguments);
 
     public static UpProcess StartOn(int port, params IEnumerable<string> arguments)
     {
@@ -113,7 +114,15 @@ internal sealed partial class UpProcess : IAsyncDisposable
         _lineCame.Dispose();
     }
 
+    /// <summary>Copied here because the project that runs refers to Baton.Cli.</summary>
     private static string BatonDll { get; } = Path.Combine(AppContext.BaseDirectory, "baton.dll");
+
+    private static int FreePort()
+    {
+        using TcpListener listener = new(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
 
     private Match LastAnswer(string name) =>
         Lines.Select(line => AnswerLine().Match(line)).LastOrDefault(match => match.Success && match.Groups["name"].Value == name)
