@@ -6,6 +6,7 @@ SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
     ["decode-throughput"] = DecodeThroughput.Run,
     ["engine-handover"] = EngineHandover.Run,
+    ["handover-share"] = HandoverShare.RunAsync,
     ["transfer"] = TransferBenchmark.RunAsync,
     ["loadgen"] = LoadGenBenchmark.RunAsync,
 };
