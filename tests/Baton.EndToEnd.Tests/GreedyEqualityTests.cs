@@ -20,7 +20,7 @@ public sealed class GreedyEqualityTests(SharedClusters clusters)
             ["--prefill-dp", $"{prefillRanks}", "--decode-dp", $"{decodeRanks}", .. SharedClusters.WorkerFlags]);
         using GenerateClient client = new(up.Url);
 
-        await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateAsync, decodeRanks);
+        await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateAsync, prefillRanks, decodeRanks);
     }
 
     [Fact]
@@ -28,7 +28,7 @@ public sealed class GreedyEqualityTests(SharedClusters clusters)
     {
         using GenerateClient client = await clusters.DisaggregatedClientAsync();
 
-        await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateAsync, decodeRanks: 2);
+        await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateAsync, prefillRanks: 2, decodeRanks: 2);
     }
 
     [Fact]
@@ -36,7 +36,7 @@ public sealed class GreedyEqualityTests(SharedClusters clusters)
     {
         using GenerateClient client = await clusters.DisaggregatedClientAsync();
 
-        await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateStreamedAsync, decodeRanks: 2);
+        await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateStreamedAsync, prefillRanks: 2, decodeRanks: 2);
     }
 
     [Fact]
@@ -73,19 +73,23 @@ public sealed class GreedyEqualityTests(SharedClusters clusters)
     }
 
     private static async Task AssertSameAsync(
-        ReferenceAnswer[] reference, Func<GenerateRequest, CancellationToken, Task<Generation>> ask, int decodeRanks)
+        ReferenceAnswer[] reference, Func<GenerateRequest, CancellationToken, Task<Generation>> ask, int prefillRanks, int decodeRanks)
     {
         List<string> differences = [];
-        HashSet<int> ranks = [];
+        HashSet<int> decodedOn = [];
+        HashSet<int> prefilledOn = [];
         foreach (ReferenceAnswer expected in reference)
         {
             Generation actual = await ask(expected.Request, TestContext.Current.CancellationToken);
-            ranks.Add(actual.DpRank);
+            decodedOn.Add(actual.DpRank);
+            prefilledOn.Add(actual.PrefillDpRank);
             if (!IsSame(expected.Answer, actual)) differences.Add(Describe(expected.Request, expected.Answer, actual));
         }
 
         Assert.True(differences.Count == 0, $"{differences.Count} of {reference.Length} answers differ:\n{string.Join('\n', differences)}");
-        Assert.Equal(Enumerable.Range(0, decodeRanks), ranks.Order());
+        // Every rank of both sides had its turn, or the comparison would say less than it seems to.
+        Assert.Equal(Enumerable.Range(0, decodeRanks), decodedOn.Order());
+        Assert.Equal(Enumerable.Range(0, prefillRanks), prefilledOn.Order());
     }
 
     /// <summary>Same tokens and text, and log probabilities within 1e-3.</summary>

@@ -99,6 +99,7 @@ internal sealed class GenerateClient(Uri server) : IDisposable
             PromptTokens = (int)meta["prompt_tokens"]!,
             FinishType = (string?)meta["finish_reason"]?["type"] ?? "",
             DpRank = (int?)meta["dp_rank"] ?? -1,
+            PrefillDpRank = (int?)meta["prefill_dp_rank"] ?? -1,
         };
     }
 

@@ -13,7 +13,10 @@ internal sealed record Generation
     public required IReadOnlyList<DrawnToken> Tokens { get; init; }
     public required int PromptTokens { get; init; }
     public required string FinishType { get; init; }
+    /// <summary>The rank that generated the answer.</summary>
     public required int DpRank { get; init; }
+    /// <summary>The rank that computed the prompt elsewhere, or -1.</summary>
+    public required int PrefillDpRank { get; init; }
 }
 
 /// <summary>One request of the native API.</summary>
