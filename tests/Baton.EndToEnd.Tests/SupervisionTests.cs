@@ -1,5 +1,5 @@
-using System.Net.Sockets;
 using System.Net;
+using System.Net.Sockets;
 using Baton.EndToEnd.Tests.Clients;
 using Baton.EndToEnd.Tests.Clusters;
 using Baton.Testing.Processes;
