@@ -36,7 +36,7 @@ internal static class HandoverShare
     private static async Task<List<Row>> MeasureModelAsync(string name, string? modelPath, int rounds)
     {
         string[] model = modelPath is null ? [] : ["--model-path", modelPath];
-        string[] workers = ["--", "--threads", "1", "--context-length", "2048"];
+        string[] workers = ["--threads", "1", "--context-length", "2048"];
         await using UpProcess apart = await UpProcess.StartReadyAsync(["--prefill-dp", "1", "--decode-dp", "1", .. model, .. workers]);
         await using UpProcess together = await UpProcess.StartReadyAsync(["--unified", "--prefill-dp", "1", .. model, .. workers]);
         using HttpClient http = new() { Timeout = TimeSpan.FromMinutes(5) };

@@ -22,6 +22,6 @@ if (parsed.Action is ParseErrorAction)
 using CancellationTokenSource stop = new();
 if (parsed.GetValue(exitWithParent)) ParentWatch.Start(stop, ProductionClock.Time);
 
-// Long enough for a worker to end its requests and for `up` to end its workers; then the process ends in any case.
-InvocationConfiguration configuration = new() { ProcessTerminationTimeout = TimeSpan.FromSeconds(30) };
+// After a signal every command has a deadline of its own for what it still does; this one only ends a process that forgot it.
+InvocationConfiguration configuration = new() { ProcessTerminationTimeout = TimeSpan.FromMinutes(5) };
 return await parsed.InvokeAsync(configuration, stop.Token);

@@ -7,7 +7,7 @@ internal static class BatonCommands
 {
     public static IEnumerable<Command> All()
     {
-        yield return UpCommand.Create(ProductionClock.Time);
+        yield return UpCommand.Create(ServeCommand.Create(ProductionClock.Time), ProductionClock.Time);
         yield return ServeCommand.Create(ProductionClock.Time);
         yield return RouterCommand.Create(ProductionClock.Time);
         yield return BootstrapCommand.Create(ProductionClock.Time);

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Parsing;
 using System.Net;
 using System.Security.Cryptography;
 using Baton.Cli.Supervision;
@@ -9,6 +11,7 @@ namespace Baton.Cli.Commands;
 internal static class UpCommand
 {
     private const int SecretBytes = 32;
+    private static readonly TimeSpan StopMargin = TimeSpan.FromSeconds(5);
 
     private static readonly Option<int> Port = Count("--port", "Port that clients talk to.", ClusterOptions.DefaultPort, 1, 65535);
     private static readonly Option<string> Host = new("--host")
@@ -25,31 +28,29 @@ internal static class UpCommand
     {
         Description = "Any GGUF file. Without it: the demo model, models/demo/baton-demo.gguf.",
     };
-    private static readonly Option<string> Engine = new("--engine")
-    {
-        Description = "llama (llama.cpp) or simulated (a cost model that needs no model file).",
-        DefaultValueFactory = _ => "llama",
-    };
-    private static readonly Option<int> StartTimeout = Count("--start-timeout", "Seconds until the first token must have come through.", 300, 1, 86400);
-    private static readonly Argument<string[]> WorkerFlags = new("worker-flags")
-    {
-        Description = "After '--': flags that every worker gets as they are, such as -- --context-length 8192 (see baton serve --help).",
-        Arity = ArgumentArity.ZeroOrMore,
-    };
+    /// <summary>Flags of <c>baton serve</c> that this command decides itself for each worker.</summary>
+    private static readonly string[] DecidedHere =
+    [
+        "--host", "--port", "--dp-size", "--model-path", "--disaggregation-mode", "--disaggregation-bootstrap-port", "--api-key",
+    ];
 
-    public static Command Create(TimeProvider time)
+    private static readonly Option<int> StartTimeout = Count("--start-timeout", "Seconds until the first token must have come through.", 300, 1, 86400);
+    /// <param name="serve">Its other flags are also flags of this command, and go to every worker as they were written.</param>
+    public static Command Create(Command serve, TimeProvider time)
     {
         Command command = new("up", "Start a router, prefill workers and decode workers on this machine, and keep them running.")
         {
-            Port, Host, Prefill, Decode, PrefillDp, DecodeDp, Unified, ModelPath, Engine, StartTimeout, WorkerFlags,
+            Port, Host, Prefill, Decode, PrefillDp, DecodeDp, Unified, ModelPath, StartTimeout,
         };
-        command.SetAction((parsed, ct) => RunAsync(parsed, time, ct));
+        Option[] workerFlags = [.. serve.Options.Where(option => !DecidedHere.Contains(option.Name) && option is not HelpOption)];
+        foreach (Option flag in workerFlags) command.Add(flag);
+        command.SetAction((parsed, ct) => RunAsync(parsed, workerFlags, time, ct));
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, TimeProvider time, CancellationToken ct)
+    private static async Task<int> RunAsync(ParseResult parsed, Option[] workerFlags, TimeProvider time, CancellationToken ct)
     {
-        ClusterOptions options = Read(parsed);
+        ClusterOptions options = Read(parsed, workerFlags);
         string? problem = FindProblem(options, parsed, out int exitCode);
         if (problem is not null)
         {
@@ -65,9 +66,8 @@ internal static class UpCommand
         return await supervisor.RunAsync(ct);
     }
 
-    private static ClusterOptions Read(ParseResult parsed)
+    private static ClusterOptions Read(ParseResult parsed, Option[] workerFlags)
     {
-        string engine = parsed.GetValue(Engine)!;
         return new ClusterOptions
         {
             Host = parsed.GetValue(Host)!,
@@ -77,11 +77,18 @@ internal static class UpCommand
             PrefillDpSize = parsed.GetValue(PrefillDp),
             DecodeDpSize = parsed.GetValue(DecodeDp),
             IsUnified = parsed.GetValue(Unified),
-            ModelPath = engine == "simulated" ? null : FullPath(parsed.GetValue(ModelPath)) ?? DemoModel.Find(),
-            WorkerArguments = ["--engine", engine, .. parsed.GetValue(WorkerFlags) ?? []],
+            ModelPath = NeedsNoModel(parsed) ? null : FullPath(parsed.GetValue(ModelPath)) ?? DemoModel.Find(),
+            WorkerArguments = [.. workerFlags.SelectMany(flag => AsWritten(flag, parsed.GetResult(flag)))],
+            // A worker that uses its whole drain time to end its requests must still get to say so.
+            StopTimeout = TimeSpan.FromSeconds(parsed.GetValue<double>("--drain-timeout")) + StopMargin,
             StartTimeout = TimeSpan.FromSeconds(parsed.GetValue(StartTimeout)),
         };
     }
+
+    private static bool NeedsNoModel(ParseResult parsed) => parsed.GetValue<string>("--engine") == "simulated";
+
+    private static IEnumerable<string> AsWritten(Option flag, OptionResult? result) =>
+        result is null or { Implicit: true } ? [] : [flag.Name, .. result.Tokens.Select(token => token.Value)];
 
     private static string? FullPath(string? path) => path is null ? null : Path.GetFullPath(path);
 
@@ -89,7 +96,7 @@ internal static class UpCommand
     private static string? FindProblem(ClusterOptions options, ParseResult parsed, out int exitCode)
     {
         exitCode = ExitCodes.BadArguments;
-        if (parsed.GetValue(Engine) != "simulated")
+        if (!NeedsNoModel(parsed))
         {
             if (options.ModelPath is null)
                 return "No model: models/demo/baton-demo.gguf is neither in this directory or one above it nor beside the program. Name a GGUF file with --model-path.";

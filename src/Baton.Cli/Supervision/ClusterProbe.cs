@@ -28,7 +28,7 @@ internal sealed partial class ClusterProbe(HttpClient http, TimeProvider time)
 
     /// <summary>Sends one real prompt through the whole cluster and waits for one token.</summary>
     /// <returns>Null when a token came, else why not, in one line.</returns>
-    public async Task<string?> TryGenerateAsync(Uri entry, string? apiKey, CancellationToken ct)
+    public async Task<string?> TryGenerateAsync(Uri entry, CancellationToken ct)
     {
         using CancellationTokenSource timeout = new(GenerationTimeout, time);
         using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, ct);
@@ -36,7 +36,6 @@ internal sealed partial class ClusterProbe(HttpClient http, TimeProvider time)
         {
             Content = JsonContent.Create(new ProbeRequest("Hello", new ProbeSampling(1, 0)), ProbeJson.Default.ProbeRequest),
         };
-        if (apiKey is not null) request.Headers.Authorization = new("Bearer", apiKey);
         try
         {
             using HttpResponseMessage answer = await http.SendAsync(request, deadline.Token);

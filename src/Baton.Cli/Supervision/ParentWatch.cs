@@ -4,7 +4,7 @@ namespace Baton.Cli.Supervision;
 internal static class ParentWatch
 {
     /// <summary>After this the process ends in the middle of whatever it still does: with its parent gone, nobody else would end it.</summary>
-    private static readonly TimeSpan LastDeadline = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan LastDeadline = TimeSpan.FromSeconds(60);
 
     /// <summary>Kept here because a timer that nobody refers to may be collected before it fires.</summary>
     private static ITimer? _lastDeadline;

@@ -6,9 +6,6 @@ internal sealed class Supervisor(
 {
     private static readonly TimeSpan ProbeInterval = TimeSpan.FromMilliseconds(300);
 
-    /// <summary>Sent with the probe when the workers ask for a key.</summary>
-    public string? ApiKey { get; init; }
-
     /// <summary>Runs until <paramref name="stop"/> is cancelled, or until the cluster turns out not to start.</summary>
     /// <returns>The exit code: 0 when it was asked to stop, 1 when the cluster did not start.</returns>
     public async Task<int> RunAsync(CancellationToken stop)
@@ -67,7 +64,7 @@ internal sealed class Supervisor(
     {
         try
         {
-            return await probe.TryGenerateAsync(plan.Entry, ApiKey, ct);
+            return await probe.TryGenerateAsync(plan.Entry, ct);
         }
         catch (OperationCanceledException)
         {

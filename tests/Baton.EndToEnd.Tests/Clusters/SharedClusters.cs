@@ -15,7 +15,7 @@ public sealed class SharedClusters : IAsyncDisposable
     private const int PromptCount = 110;
 
     /// <summary>One compute thread a rank; and both sides the same context, so that the same prompts fit.</summary>
-    internal static readonly string[] WorkerFlags = ["--", "--threads", "1"];
+    internal static readonly string[] WorkerFlags = ["--threads", "1"];
 
     private readonly Lazy<Task<UpProcess>> _disaggregated = new(() => UpProcess.StartReadyAsync(WorkerFlags));
     private readonly Lazy<Task<UpProcess>> _unified = new(() => UpProcess.StartReadyAsync(["--unified", "--prefill-dp", "1", .. WorkerFlags]));
