@@ -4,6 +4,7 @@ using Baton.Benchmarks;
 // Each compares with its baseline in the same run and prints the ratio; results/ keeps what it wrote.
 SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
+    ["bootstrap"] = BootstrapBenchmark.RunAsync,
     ["decode-throughput"] = DecodeThroughput.Run,
     ["engine-handover"] = EngineHandover.Run,
     ["handover-share"] = HandoverShare.RunAsync,

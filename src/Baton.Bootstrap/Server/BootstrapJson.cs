@@ -50,7 +50,7 @@ internal static class BootstrapJson
     public static int WriteKnownRooms(IBufferWriter<byte> output, RoomTable table, List<BootstrapRoom> rooms, TimeSpan now)
     {
         int known = 0;
-        Span<char> key = stackalloc char[20];
+        Span<byte> key = stackalloc byte[20];
         using Utf8JsonWriter json = new(output, Plain);
         json.WriteStartObject();
         foreach (BootstrapRoom room in rooms)

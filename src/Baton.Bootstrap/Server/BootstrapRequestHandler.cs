@@ -3,6 +3,7 @@ using System.Globalization;
 using System.IO.Pipelines;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
 using Baton.Bootstrap.Client;
 using Baton.Bootstrap.Registry;
 using Baton.Core.Ids;
@@ -16,7 +17,7 @@ internal sealed class BootstrapRequestHandler(
     BootstrapTable table, RoomQueries queries, BootstrapMetrics metrics, BootstrapServerOptions options, TimeProvider time)
 {
     private const string Text = "text/plain; charset=utf-8";
-    private const string Json = "application/json; charset=utf-8";
+    private const string JsonType = "application/json; charset=utf-8";
     private const string Bearer = "Bearer ";
     private static readonly string[] RouteParameters = ["prefill_dp_rank", "prefill_cp_rank", "target_tp_rank", "target_pp_rank"];
     private readonly byte[]? _tokenHash = options.WriteToken is { } token ? SHA256.HashData(Encoding.UTF8.GetBytes(token)) : null;
@@ -99,7 +100,7 @@ internal sealed class BootstrapRequestHandler(
         if (key == new RankKey(-1, -1, -1, -1)) BootstrapJson.WriteTopology(body, group);
         else if (table.Ranks.Find(key) is { } endpoint) BootstrapJson.WriteRank(body, endpoint);
         else return RespondAsync(context, 404, Text, $"Bootstrap info not found for {key}");
-        return RespondAsync(context, 200, Json, body);
+        return RespondAsync(context, 200, JsonType, body);
     }
 
     private async Task RegisterRoomAsync(HttpContext context)
@@ -121,7 +122,7 @@ internal sealed class BootstrapRequestHandler(
         ArrayBufferWriter<byte> body = new(32 + (rooms.Count * 28));
         int known = BootstrapJson.WriteKnownRooms(body, table.Rooms, rooms, Now);
         metrics.OnAnswered(known, rooms.Count - known);
-        await RespondAsync(context, 200, Json, body);
+        await RespondAsync(context, 200, JsonType, body);
     }
 
     private async Task UpdateRoomsAsync(HttpContext context)
@@ -155,7 +156,7 @@ internal sealed class BootstrapRequestHandler(
         metrics.OnAnswered(reply.Answers.Count, reply.PendingCount);
         ArrayBufferWriter<byte> body = new(256);
         BootstrapJson.WriteQueryReply(body, reply);
-        await RespondAsync(context, 200, Json, body);
+        await RespondAsync(context, 200, JsonType, body);
     }
 
     private Task ReadyAsync(HttpContext context)
@@ -209,6 +210,10 @@ internal sealed class BootstrapRequestHandler(
             {
                 return parse(read.Buffer, state);
             }
+            catch (JsonException bad)
+            {
+                throw new BadFieldException("body", $"The body is not valid JSON: {bad.Message}");
+            }
             finally
             {
                 // Also after a refusal: an unread body would cost the client its connection.
@@ -221,7 +226,7 @@ internal sealed class BootstrapRequestHandler(
     {
         ArrayBufferWriter<byte> body = new(256);
         BootstrapJson.WriteError(body, message, field);
-        return RespondAsync(context, status, Json, body);
+        return RespondAsync(context, status, JsonType, body);
     }
 
     private static Task RespondAsync(HttpContext context, int status, string contentType, string text)

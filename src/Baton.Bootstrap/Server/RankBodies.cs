@@ -13,7 +13,7 @@ internal static class RankBodies
 
     public static RankRegistration Read(in ReadOnlySequence<byte> body)
     {
-        using JsonDocument document = Parse(body);
+        using JsonDocument document = JsonDocument.Parse(body);
         JsonElement root = document.RootElement;
         if (root.ValueKind != JsonValueKind.Object) throw new BadFieldException("body", "The body must be a JSON object.");
         RankRegistration registration = new()
@@ -44,18 +44,6 @@ internal static class RankBodies
         if (registration.Topology.RankCount > MaxRanks)
             throw new BadFieldException("attn_tp_size", $"The sizes make {registration.Topology.RankCount} ranks, more than {MaxRanks}.");
         return registration;
-    }
-
-    private static JsonDocument Parse(in ReadOnlySequence<byte> body)
-    {
-        try
-        {
-            return JsonDocument.Parse(body);
-        }
-        catch (JsonException bad)
-        {
-            throw new BadFieldException("body", $"The body is not valid JSON: {bad.Message}");
-        }
     }
 
     private static void CheckRank(string field, int rank, int size)

@@ -8,7 +8,7 @@ using Baton.Core.Ids;
 namespace Baton.Bootstrap.Server;
 
 /// <summary>Reads the request bodies about rooms, token by token: they are the hot path, and a room never passes through a double.</summary>
-/// <remarks>Integers may come as numeric strings, as in SGLang. Unknown keys are skipped; a key given twice counts the last time, as in Python.</remarks>
+/// <remarks>Throws <see cref="BadFieldException"/>, or <see cref="JsonException"/> where the body is no JSON. Integers may come as numeric strings, as in SGLang. Unknown keys are skipped; a key given twice counts the last time, as in Python.</remarks>
 internal static class RoomBodies
 {
     /// <summary><c>{"bootstrap_room": int, "dp_rank": int}</c></summary>
@@ -90,7 +90,7 @@ internal static class RoomBodies
         const string Shape = "register must be an array of [room, dp_rank] pairs.";
         List<KeyValuePair<BootstrapRoom, DpRank>> pairs = [];
         Expect(ref json, JsonTokenType.StartArray, "register", Shape);
-        while (Read(ref json) && json.TokenType != JsonTokenType.EndArray)
+        while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
             if (json.TokenType != JsonTokenType.StartArray) throw new BadFieldException("register", Shape);
             BootstrapRoom room = ReadRoom(ref json, "register");
@@ -106,7 +106,7 @@ internal static class RoomBodies
         const string Shape = "failed must be an array of objects with room, reason and message.";
         List<KeyValuePair<BootstrapRoom, RequestFailure>> failures = [];
         Expect(ref json, JsonTokenType.StartArray, "failed", Shape);
-        while (Read(ref json) && json.TokenType != JsonTokenType.EndArray)
+        while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
             if (json.TokenType != JsonTokenType.StartObject) throw new BadFieldException("failed", Shape);
             failures.Add(ReadFailure(ref json));
@@ -150,7 +150,7 @@ internal static class RoomBodies
     {
         Expect(ref json, JsonTokenType.StartArray, key, $"{key} must be an array of rooms.");
         List<BootstrapRoom> rooms = [];
-        while (Read(ref json) && json.TokenType != JsonTokenType.EndArray) rooms.Add(new BootstrapRoom((ulong)Integer(ref json, key, 0, long.MaxValue)));
+        while (json.Read() && json.TokenType != JsonTokenType.EndArray) rooms.Add(new BootstrapRoom((ulong)Integer(ref json, key, 0, long.MaxValue)));
         return rooms;
     }
 
@@ -166,7 +166,7 @@ internal static class RoomBodies
 
     private static long ReadLong(ref Utf8JsonReader json, string key, long min, long max)
     {
-        Read(ref json);
+        json.Read();
         return Integer(ref json, key, min, max);
     }
 
@@ -193,18 +193,18 @@ internal static class RoomBodies
     private static Utf8JsonReader Open(in ReadOnlySequence<byte> body)
     {
         Utf8JsonReader json = new(body);
-        if (!Read(ref json) || json.TokenType != JsonTokenType.StartObject) throw new BadFieldException("body", "The body must be a JSON object.");
+        if (!json.Read() || json.TokenType != JsonTokenType.StartObject) throw new BadFieldException("body", "The body must be a JSON object.");
         return json;
     }
 
     private static void Close(ref Utf8JsonReader json)
     {
-        if (Read(ref json)) throw new BadFieldException("body", "The body has something after the JSON object.");
+        if (json.Read()) throw new BadFieldException("body", "The body has something after the JSON object.");
     }
 
     private static bool NextKey(ref Utf8JsonReader json, out string key)
     {
-        Read(ref json);
+        json.Read();
         bool isKey = json.TokenType == JsonTokenType.PropertyName;
         key = isKey ? json.GetString()! : "";
         return isKey;
@@ -218,20 +218,8 @@ internal static class RoomBodies
 
     private static void Expect(ref Utf8JsonReader json, JsonTokenType type, string key, string message)
     {
-        Read(ref json);
+        json.Read();
         if (json.TokenType != type) throw new BadFieldException(key, message);
-    }
-
-    private static bool Read(ref Utf8JsonReader json)
-    {
-        try
-        {
-            return json.Read();
-        }
-        catch (JsonException bad)
-        {
-            throw new BadFieldException("body", $"The body is not valid JSON: {bad.Message}");
-        }
     }
 
     private static BadFieldException Missing(string key) => new(key, $"{key} is missing.");
