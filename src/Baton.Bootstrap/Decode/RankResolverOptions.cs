@@ -1,4 +1,5 @@
 using System.Globalization;
+using Baton.Bootstrap.Server;
 
 namespace Baton.Bootstrap.Decode;
 
@@ -57,10 +58,13 @@ public sealed record RankResolverOptions
     /// <summary>Bootstrap servers known at the same time.</summary>
     public int MaxServers { get; init; } = 1024;
 
-    /// <summary>Takes over the SGLANG_DISAGGREGATION_* variables that concern resolution.</summary>
+    /// <summary>Takes over the SGLANG_DISAGGREGATION_* variables that concern resolution. <see cref="ResolveTimeout"/> becomes the smaller of the
+    /// bootstrap and the waiting timeout; a flag that sets it comes after.</summary>
     /// <exception cref="FormatException">A variable is set to something that cannot be meant.</exception>
     public RankResolverOptions FromEnvironment(Func<string, string?> variable) => this with
     {
+        ResolveTimeout = TimeSpan.FromSeconds(Math.Min(
+            Seconds(variable, BootstrapServerOptions.BootstrapTimeoutVariable), Seconds(variable, BootstrapServerOptions.WaitingTimeoutVariable))),
         HeartbeatInterval = variable(HeartbeatIntervalVariable) is { Length: > 0 } seconds
             ? TimeSpan.FromSeconds(Number(HeartbeatIntervalVariable, seconds, 86_400)) : HeartbeatInterval,
         HeartbeatMaxFailure = variable(HeartbeatMaxFailureVariable) is { Length: > 0 } count
@@ -74,6 +78,8 @@ public sealed record RankResolverOptions
             }
             : ForceQuery,
     };
+
+    private static double Seconds(Func<string, string?> variable, string name) => variable(name) is { Length: > 0 } text ? Number(name, text, 1e7) : 300;
 
     private static double Number(string name, string text, double max) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value >= 0 && value <= max

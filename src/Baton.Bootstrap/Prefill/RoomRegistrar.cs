@@ -74,9 +74,14 @@ public sealed class RoomRegistrar : IAsyncDisposable
     }
 
     /// <summary>The room failed before decode could claim it: whoever waits for it is told why.</summary>
+    /// <remarks>At <see cref="RoomRegistrarOptions.MaxRooms"/> a room that was never registered is not told; decode then ends by its own deadline.</remarks>
     public void NotifyFailed(BootstrapRoom room, RequestFailure failure)
     {
-        lock (_lock) Note(room, Kind.Failed, null, failure);
+        lock (_lock)
+        {
+            DropOverdue();
+            if (_rooms.Count < _options.MaxRooms || _rooms.ContainsKey(room)) Note(room, Kind.Failed, null, failure);
+        }
         PostIfIdle();
     }
 

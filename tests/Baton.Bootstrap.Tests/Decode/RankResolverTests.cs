@@ -442,6 +442,23 @@ public sealed class RankResolverTests
         Assert.Throws<FormatException>(() => options.FromEnvironment(name => name.Contains("INTERVAL", StringComparison.Ordinal) ? "soon" : null));
     }
 
+    [Theory]
+    [InlineData(null, null, 300)]
+    [InlineData("600", null, 300)]
+    [InlineData("600", "20.5", 20.5)]
+    [InlineData("7", "20", 7)]
+    public void The_deadline_is_the_smaller_of_the_two_timeouts(string? bootstrap, string? waiting, double seconds)
+    {
+        RankResolverOptions options = new RankResolverOptions().FromEnvironment(name => name switch
+        {
+            "SGLANG_DISAGGREGATION_BOOTSTRAP_TIMEOUT" => bootstrap,
+            "SGLANG_DISAGGREGATION_WAITING_TIMEOUT" => waiting,
+            _ => null,
+        });
+
+        Assert.Equal(TimeSpan.FromSeconds(seconds), options.ResolveTimeout);
+    }
+
     [Fact]
     public void A_cancelled_room_gets_no_answer_and_leaves_nothing_behind()
     {
