@@ -15,94 +15,144 @@ namespace Baton.Router;
 public sealed class PdRouter
 {
     private readonly RouterOptions _options;
-    private readonly IRoutingPolicy _prefillPolicy;
-    private readonly IRoutingPolicy _decodePolicy;
+    private readonly RouterRandom _random;
     private readonly RoomIssuer _rooms;
+    private readonly RankChooser _ranks;
 
     /// <exception cref="ArgumentException">A policy name that is not in <see cref="RoutingPolicies"/>.</exception>
     public PdRouter(RouterOptions options, WorkerFleet fleet, ulong seed)
     {
         _options = options;
         Fleet = fleet;
-        RouterRandom random = new(seed);
-        _prefillPolicy = RoutingPolicies.Create(options.PrefillPolicy ?? options.Policy, random);
-        _decodePolicy = RoutingPolicies.Create(options.DecodePolicy ?? options.Policy, random);
-        _rooms = new RoomIssuer(options.RoomMode, random);
+        _random = new RouterRandom(seed);
+        PrefillPolicy = RoutingPolicies.Create(options.PrefillPolicy ?? options.Policy, options.Policies, _random);
+        // Prompt length says nothing about decode's work: a bucket there is refused by name and replaced when it came from --policy.
+        if (options.DecodePolicy == "bucket") throw new ArgumentException("bucket is a prefill policy: give decode another one by --decode-policy.", nameof(options));
+        DecodePolicy = RoutingPolicies.Create(options.DecodePolicy ?? (options.Policy == "bucket" ? "least_load" : options.Policy), options.Policies, _random);
+        _rooms = new RoomIssuer(options.RoomMode, _random);
+        _ranks = new RankChooser(options.RankPolicy);
     }
 
     public WorkerFleet Fleet { get; }
 
+    public IRoutingPolicy PrefillPolicy { get; }
+
+    public IRoutingPolicy DecodePolicy { get; }
+
+    /// <summary>Rooms that were drawn again because they were still remembered.</summary>
     public long RoomCollisions => _rooms.Collisions;
 
-    /// <summary>Picks a route and takes its credits, or says why there is none.</summary>
-    /// <param name="key">The client's session key for sticky policies, or null.</param>
-    /// <param name="prompt">Raw prompt bytes for prefix-aware policies.</param>
-    /// <param name="avoid">Workers that failed this request already; used again only when nothing else is there.</param>
+    /// <summary>Requests sent although every breaker of a role was open.</summary>
+    public long PanicChoices { get; private set; }
+
+    /// <summary>Picks a route and takes its credits, or says why there is none. Exactly one of the two is set.</summary>
     /// <param name="now">Monotonic time.</param>
-    public (Route? Route, RouterError? Error) Choose(RequestFacts facts, string? key, ReadOnlyMemory<byte> prompt, IReadOnlyCollection<Worker> avoid, TimeSpan now)
+    public (Route? Route, RouterError? Error) Choose(in RouteQuery query, TimeSpan now)
     {
         WorkerFleet.Snapshot fleet = Fleet.Now;
-        if (facts.Model is { } model && fleet.All.Count > 0 && !fleet.All.Any(w => w.Serves(model)) && fleet.All.All(IsModelKnown))
-            return (null, Errors.NoSuchModel(model, fleet));
-        // A unified worker does both phases; it is used when the fleet has no pair to offer.
-        if (fleet.Prefill.Count == 0 && fleet.Decode.Count == 0 && fleet.Unified.Count > 0) return ChooseUnified(fleet, facts, key, prompt, avoid, now);
-
-        List<Candidate> prefills = Candidates(fleet.Prefill, facts.Model, avoid);
-        if (prefills.Count == 0) return (null, Errors.NoneAvailable(WorkerRole.Prefill, fleet.Prefill));
-        List<Candidate> decodes = Candidates(fleet.Decode, facts.Model, avoid);
-        if (decodes.Count == 0) return (null, Errors.NoneAvailable(WorkerRole.Decode, fleet.Decode));
-
-        PolicyPick p = _prefillPolicy.Pick(prefills, new PolicyRequest(WorkerRole.Prefill, facts, key, prompt, now));
-        PolicyPick d = _decodePolicy.Pick(decodes, new PolicyRequest(WorkerRole.Decode, facts, key, prompt, now));
-        Candidate prefill = prefills[p.Index];
-        BootstrapRoom[] rooms = new BootstrapRoom[facts.SequenceCount];
-        for (int i = 0; i < rooms.Length; i++) rooms[i] = _rooms.Draw(prefill.Rank, prefill.Worker.DpSize, now);
-        return (new Route(prefill, decodes[d.Index], rooms, facts.SequenceCount, facts.PromptTokens) { PrefillBranch = p.Branch, DecodeBranch = d.Branch }, null);
+        if (RefuseModel(query.Facts, fleet) is { } unknown) return (null, unknown);
+        (Candidate? prefill, Candidate? decode, RouterError? error, string p, string d) = Select(query, fleet, now, isDryRun: false);
+        if (error is not null) return (null, error);
+        BootstrapRoom[] rooms = prefill is null ? [] : new BootstrapRoom[query.Facts.SequenceCount];
+        for (int i = 0; i < rooms.Length; i++) rooms[i] = _rooms.Draw(prefill!.Value.Rank, prefill.Value.Worker.DpSize, now);
+        return (new Route(prefill, decode!.Value, rooms, query.Facts.SequenceCount, query.Facts.PromptTokens) { PrefillBranch = p, DecodeBranch = d }, null);
     }
 
-    private (Route?, RouterError?) ChooseUnified(
-        WorkerFleet.Snapshot fleet, RequestFacts facts, string? key, ReadOnlyMemory<byte> prompt, IReadOnlyCollection<Worker> avoid, TimeSpan now)
+    /// <summary>What <see cref="Choose"/> would do, with every candidate's score and every exclusion's reason. Changes nothing.</summary>
+    public RouteExplanation Explain(in RouteQuery query, TimeSpan now)
     {
-        List<Candidate> candidates = Candidates(fleet.Unified, facts.Model, avoid);
-        if (candidates.Count == 0) return (null, Errors.NoneAvailable(WorkerRole.Unified, fleet.Unified));
-        PolicyPick pick = _decodePolicy.Pick(candidates, new PolicyRequest(WorkerRole.Unified, facts, key, prompt, now));
-        return (new Route(null, candidates[pick.Index], [], facts.SequenceCount, facts.PromptTokens) { DecodeBranch = pick.Branch }, null);
-    }
-
-    private List<Candidate> Candidates(IReadOnlyList<Worker> workers, string? model, IReadOnlyCollection<Worker> avoid)
-    {
-        List<Candidate> found = Collect(workers, model, avoid);
-        return found.Count > 0 || avoid.Count == 0 ? found : Collect(workers, model, []);
-    }
-
-    private List<Candidate> Collect(IReadOnlyList<Worker> workers, string? model, IReadOnlyCollection<Worker> avoid)
-    {
-        List<Candidate> found = new(workers.Count);
-        foreach (Worker worker in workers)
+        WorkerFleet.Snapshot fleet = Fleet.Now;
+        RouterError? unknown = RefuseModel(query.Facts, fleet);
+        (Candidate? prefill, Candidate? decode, RouterError? error, string p, string d) =
+            unknown is null ? Select(query, fleet, now, isDryRun: true) : (null, null, unknown, "", "");
+        bool unified = IsUnified(fleet);
+        return new RouteExplanation
         {
-            if (worker.Status != WorkerStatus.Ready || avoid.Contains(worker)) continue;
-            if (model is not null && IsModelKnown(worker) && !worker.Serves(model)) continue;
-            if (_options.DpMode == DpMode.Off || worker.DpSize == 1) found.Add(new Candidate(worker, null));
-            else for (int rank = 0; rank < worker.DpSize; rank++) found.Add(new Candidate(worker, rank));
+            Error = error,
+            Prefill = unified ? null : ExplainSide(WorkerRole.Prefill, PrefillPolicy, fleet.Prefill, query, prefill, p, now),
+            Decode = ExplainSide(unified ? WorkerRole.Unified : WorkerRole.Decode, DecodePolicy, unified ? fleet.Unified : fleet.Decode, query, decode, d, now),
+        };
+    }
+
+    private (Candidate? Prefill, Candidate? Decode, RouterError? Error, string PrefillBranch, string DecodeBranch) Select(
+        in RouteQuery query, WorkerFleet.Snapshot fleet, TimeSpan now, bool isDryRun)
+    {
+        // A unified worker does both phases; it is used when the fleet has no pair to offer.
+        bool unified = IsUnified(fleet);
+        List<Candidate> prefills = unified ? [] : Collect(fleet.Prefill, query, now, null, isDryRun);
+        if (!unified && prefills.Count == 0) return (null, null, None(WorkerRole.Prefill, fleet.Prefill), "", "");
+        WorkerRole role = unified ? WorkerRole.Unified : WorkerRole.Decode;
+        List<Candidate> decodes = Collect(fleet.Of(role), query, now, null, isDryRun);
+        if (decodes.Count == 0) return (null, null, None(role, fleet.Of(role)), "", "");
+
+        (Candidate? prefill, string prefillBranch) = (null, "");
+        if (!unified)
+        {
+            (prefill, prefillBranch, RouterError? bad) = Pick(PrefillPolicy, WorkerRole.Prefill, prefills, query, query.PrefillRank, now, isDryRun);
+            if (bad is not null) return (null, null, bad, "", "");
         }
+        if (query.KeepDecode is { } keep && decodes.Contains(keep)) return (prefill, keep, null, prefillBranch, "kept");
+        (Candidate? decode, string decodeBranch, RouterError? wrong) = Pick(DecodePolicy, role, decodes, query, query.DecodeRank, now, isDryRun);
+        return (prefill, decode, wrong, prefillBranch, decodeBranch);
+    }
+
+    private (Candidate?, string, RouterError?) Pick(
+        IRoutingPolicy policy, WorkerRole role, List<Candidate> candidates, in RouteQuery query, int? forcedRank, TimeSpan now, bool isDryRun)
+    {
+        PolicyRequest request = new(role, query.Facts, query.Key, query.Prompt, now) { IsDryRun = isDryRun };
+        if (forcedRank is { } rank)
+        {
+            candidates = [.. candidates.Where(c => rank < c.Worker.DpSize).Select(c => new Candidate(c.Worker, rank)).Distinct()];
+            if (rank < 0 || candidates.Count == 0)
+                return (null, "", new RouterError(400, "bad_dp_rank", $"Rank {rank} is outside [0, dp_size) of every {FailureMapping.Name(FailureMapping.LegOf(role))}."));
+        }
+        PolicyPick pick = policy.Pick(candidates, request);
+        Candidate chosen = candidates[pick.Index];
+        if (forcedRank is null && _options.DpMode == DpMode.TwoLevel) chosen = _ranks.Choose(chosen.Worker, role, isDryRun);
+        return (chosen, pick.Branch, null);
+    }
+
+    private SideExplanation ExplainSide(
+        WorkerRole role, IRoutingPolicy policy, IReadOnlyList<Worker> workers, in RouteQuery query, Candidate? chosen, string branch, TimeSpan now)
+    {
+        List<Exclusion> excluded = [];
+        List<Candidate> candidates = Collect(workers, query, now, excluded, isDryRun: true);
+        return new SideExplanation
+        {
+            Policy = policy.Name,
+            Chosen = chosen?.ToString(),
+            Branch = branch,
+            Candidates = [.. candidates.Select(c => new ScoredCandidate
+            {
+                Candidate = c.ToString(),
+                Score = policy.Score(c, new PolicyRequest(role, new RequestFacts { Endpoint = DataEndpoint.Generate }, null, default, now)),
+                InFlight = c.Load,
+                PromptTokens = c.PromptTokens,
+                TokenUsage = c.TokenUsage,
+            })],
+            Excluded = excluded,
+        };
+    }
+
+    private List<Candidate> Collect(IReadOnlyList<Worker> workers, in RouteQuery query, TimeSpan now, List<Exclusion>? excluded, bool isDryRun)
+    {
+        List<Candidate> found = CandidateFilter.Collect(workers, query, _options.DpMode is DpMode.Auto or DpMode.Expand, now, excluded, out bool panic);
+        if (panic && !isDryRun) PanicChoices++;
         return found;
     }
 
+    private static bool IsUnified(WorkerFleet.Snapshot fleet) => fleet.Prefill.Count == 0 && fleet.Decode.Count == 0 && fleet.Unified.Count > 0;
+
     // A worker that never told its model is not refused for it: the worker itself will say so.
-    private static bool IsModelKnown(Worker worker) => worker.ModelName is not null;
-
-    private static class Errors
+    private static RouterError? RefuseModel(RequestFacts facts, WorkerFleet.Snapshot fleet)
     {
-        public static RouterError NoSuchModel(string model, WorkerFleet.Snapshot fleet) => new(404, "model_not_found",
-            $"No worker serves the model '{model}'. Served here: {string.Join(", ", fleet.All.Select(w => w.ModelName).Distinct().Order())}.");
-
-        public static RouterError NoneAvailable(WorkerRole role, IReadOnlyList<Worker> workers)
-        {
-            string name = role == WorkerRole.Prefill ? "prefill" : role == WorkerRole.Decode ? "decode" : "unified";
-            string states = workers.Count == 0
-                ? "none is registered"
-                : string.Join(", ", workers.GroupBy(w => w.Status).Select(g => $"{g.Count()} {g.Key}"));
-            return new RouterError(503, "server_selection_failed", $"No {name} worker can take the request: {states}. See GET /workers.") { IsRetryable = true };
-        }
+        if (facts.Model is not { } model || fleet.All.Count == 0) return null;
+        foreach (Worker worker in fleet.All)
+            if (worker.ModelName is null || worker.Serves(model)) return null;
+        string served = string.Join(", ", fleet.All.Select(w => w.ModelName).Distinct().Order());
+        return new RouterError(404, "model_not_found", $"No worker serves the model '{model}'. Served here: {served}.");
     }
+
+    private static RouterError None(WorkerRole role, IReadOnlyList<Worker> workers) =>
+        new(503, "server_selection_failed", $"{CandidateFilter.WhyNone(role, workers)} See GET /workers.") { IsRetryable = true, Leg = FailureMapping.LegOf(role) };
 }

@@ -19,4 +19,25 @@ internal static partial class RouterLog
 
     [LoggerMessage(7005, LogLevel.Warning, "worker {Worker} was given as {Role} and says it runs in mode {Mode}: it stays out of rotation. Correct the flag, or use --allow-role-mismatch.")]
     public static partial void RoleMismatch(this ILogger logger, string worker, string role, string mode);
+
+    [LoggerMessage(7006, LogLevel.Warning, "request {RequestId}: {Worker} answered from another rank: {Why}")]
+    public static partial void RankMismatch(this ILogger logger, string requestId, string worker, string why);
+
+    [LoggerMessage(7007, LogLevel.Information, "request {RequestId}: attempt {Attempt} failed ({Code}: {Why}); the next one in {DelayMs:0} ms")]
+    public static partial void Retrying(this ILogger logger, string requestId, int attempt, string code, string why, double delayMs);
+
+    [LoggerMessage(7008, LogLevel.Warning, "worker {Worker} was replaced (instance {Before} -> {Now}): its breakers and cache tree start anew")]
+    public static partial void WorkerRestarted(this ILogger logger, string worker, string? before, string? now);
+
+    [LoggerMessage(7009, LogLevel.Warning, "prefill {Worker} runs {DpSize} plain DP ranks (no DP attention) under follow_bootstrap_room: SGLang rejects routed ranks there. Start it with SGLANG_DISAGGREGATION_FORCE_QUERY_PREFILL_DP_RANK=1, or with another --load-balance-method.")]
+    public static partial void PlainDp(this ILogger logger, string worker, int dpSize);
+
+    [LoggerMessage(7010, LogLevel.Information, "worker {Worker} {Change}")]
+    public static partial void FleetChanged(this ILogger logger, string worker, string change);
+
+    [LoggerMessage(7011, LogLevel.Warning, "workers file {File} was not taken over: {Why}")]
+    public static partial void WorkersFileRefused(this ILogger logger, string file, string why);
+
+    [LoggerMessage(7012, LogLevel.Information, "router drains: {Running} requests run, {Waiting} wait")]
+    public static partial void Draining(this ILogger logger, int running, int waiting);
 }

@@ -1,4 +1,6 @@
+using Baton.Router.Choice;
 using Baton.Router.Rooms;
+using Baton.Router.Trouble;
 
 namespace Baton.Router;
 
@@ -7,8 +9,31 @@ public enum DpMode
 {
     /// <summary>Expand the ranks of every worker that reports more than one; others get no rank fields.</summary>
     Auto,
+    /// <summary>As <see cref="Auto"/>, asked for by name (SGLang's <c>--dp-aware</c>).</summary>
+    Expand,
+    /// <summary>The policy picks a worker, then <c>--rank-policy</c> picks its rank.</summary>
+    TwoLevel,
     /// <summary>The worker chooses its rank; decode asks the bootstrap server.</summary>
     Off,
+}
+
+/// <summary>How <c>n &gt; 1</c> is served: <c>--n-mode</c>.</summary>
+public enum SampleMode
+{
+    /// <summary><c>n</c> single requests, merged: no two sequences share a room.</summary>
+    Fanout,
+    /// <summary>As the client sent it.</summary>
+    Passthrough,
+}
+
+/// <summary>What a rank mismatch leads to: <c>--verify-dp-rank</c>.</summary>
+public enum VerifyMode
+{
+    Off,
+    /// <summary>Counted and logged.</summary>
+    Warn,
+    /// <summary>500 <c>dp_rank_mismatch</c>.</summary>
+    Fail,
 }
 
 /// <summary>Everything that can be set on a router, with its default. <c>baton router --help</c> prints from here.</summary>
@@ -22,6 +47,8 @@ public sealed record RouterOptions
     public string? PrefillPolicy { get; init; }
     /// <summary>Overrides <see cref="Policy"/> for decode.</summary>
     public string? DecodePolicy { get; init; }
+    public PolicyOptions Policies { get; init; } = new();
+    public RankPolicy RankPolicy { get; init; } = RankPolicy.MinTokens;
     public DpMode DpMode { get; init; } = DpMode.Auto;
     public RoomMode RoomMode { get; init; } = RoomMode.Aligned;
     /// <summary>Seed of rooms and of the random policies; null takes one from the system at start.</summary>
@@ -35,8 +62,46 @@ public sealed record RouterOptions
     public TimeSpan TtftTimeout { get; init; } = TimeSpan.Zero;
     /// <summary>Between two chunks of decode's answer.</summary>
     public TimeSpan StallTimeout { get; init; } = TimeSpan.FromSeconds(120);
+    public RetryOptions Retry { get; init; } = new();
+    public BreakerOptions Breaker { get; init; } = new();
+    public AdmissionOptions Admission { get; init; } = new();
+    /// <summary>What to do with <c>n &gt; 1</c>.</summary>
+    public SampleMode SampleMode { get; init; } = SampleMode.Fanout;
+    /// <summary>What to do when an answer names another rank than the one that was asked for.</summary>
+    public VerifyMode VerifyDpRank { get; init; } = VerifyMode.Warn;
+    /// <summary>Random ranks for every request, verified in every answer: <c>--test-external-dp-routing</c>.</summary>
+    public bool TestExternalDpRouting { get; init; }
+    /// <summary>Lets clients name ranks by <c>x-prefill-dp-rank</c> and <c>x-decode-dp-rank</c>.</summary>
+    public bool AllowClientRank { get; init; }
+    /// <summary>A worker may run in another mode than it was declared.</summary>
+    public bool AllowRoleMismatch { get; init; }
+    /// <summary>More request headers to forward.</summary>
+    public IReadOnlyList<string> ForwardHeaders { get; init; } = [];
+    /// <summary>Client's model name to the workers' name.</summary>
+    public IReadOnlyDictionary<string, string> ModelAliases { get; init; } = new Dictionary<string, string>();
+    /// <summary>Bearer keys for the data plane; empty leaves it open.</summary>
+    public IReadOnlyList<string> ApiKeys { get; init; } = [];
+    /// <summary>Bearer key for the control plane; null leaves it open.</summary>
+    public string? AdminKey { get; init; }
+    /// <summary>Requests still running this long after a shutdown began are cut.</summary>
+    public TimeSpan ShutdownGrace { get; init; } = TimeSpan.FromSeconds(180);
+    /// <summary>Between "not ready" and refusing new requests, so that balancers notice.</summary>
+    public TimeSpan DrainSettle { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>A removed worker is cut off when its requests did not end by then.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(300);
+    /// <summary>JSON list of workers, read again when it changes; null is none.</summary>
+    public string? WorkersFile { get; init; }
+    /// <summary>Between two readings of every worker's <c>/v1/loads</c>; zero is off.</summary>
+    public TimeSpan LoadInterval { get; init; } = TimeSpan.FromSeconds(2);
+    /// <summary>PEM files for HTTPS; null serves plain HTTP.</summary>
+    public string? TlsCertPath { get; init; }
+    public string? TlsKeyPath { get; init; }
+    /// <summary>A second port that serves <c>/metrics</c> and nothing else; null for none.</summary>
+    public int? PrometheusPort { get; init; }
     /// <summary>Adds <c>x-baton-prefill</c> and the like to every answer.</summary>
     public bool ExposeRoute { get; init; }
+    /// <summary>Off: every worker counts as ready at once, and nothing is asked of it.</summary>
+    public bool IsHealthCheckEnabled { get; init; } = true;
     public TimeSpan HealthCheckInterval { get; init; } = TimeSpan.FromSeconds(5);
     public TimeSpan HealthCheckTimeout { get; init; } = TimeSpan.FromSeconds(5);
     public string HealthCheckEndpoint { get; init; } = "/health";
@@ -44,4 +109,8 @@ public sealed record RouterOptions
     public int HealthSuccessThreshold { get; init; } = 2;
     /// <summary>How often <c>/server_info</c> of a ready worker is read again.</summary>
     public TimeSpan ServerInfoInterval { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>What <c>--test-external-dp-routing</c> means: both ranks at random, and every answer must name them.</summary>
+    public RouterOptions Effective() => !TestExternalDpRouting ? this
+        : this with { Policy = "random", PrefillPolicy = null, DecodePolicy = null, DpMode = DpMode.Expand, VerifyDpRank = VerifyMode.Fail };
 }

@@ -47,9 +47,9 @@ public sealed class ClientBody
     public bool HasSeed => !IsEmpty(_seed);
 
     /// <summary>The edits that turn this body into sample <paramref name="sample"/> of <c>n</c> singles.</summary>
-    public BodyEdits EditsForSample(int sample)
+    public ByteEdits EditsForSample(int sample)
     {
-        BodyEdits edits = new();
+        ByteEdits edits = new();
         if (HasSampleCount) edits.Replace(_sampleCount, "1"u8.ToArray());
         if (HasSeed && Facts.Seed is { } seed) edits.Replace(_seed, Encoding.UTF8.GetBytes(unchecked(seed + sample).ToString()));
         if (sample > 0 && Facts.RequestId is { } rid && !IsEmpty(_rid))
@@ -58,27 +58,10 @@ public sealed class ClientBody
     }
 
     /// <summary>The edit that makes the body name the worker's own model instead of an alias.</summary>
-    public void ReplaceModel(BodyEdits edits, string model)
+    public void ReplaceModel(ByteEdits edits, string model)
     {
         if (!IsEmpty(_model)) edits.Replace(_model, JsonSerializer.SerializeToUtf8Bytes(model, RouterJson.Default.String));
     }
 
     private static bool IsEmpty(Range range) => range.Start.Value == range.End.Value;
-}
-
-/// <summary>Values of a body to write differently, by their place in it.</summary>
-public sealed class BodyEdits
-{
-    private readonly List<(int Start, int End, byte[] With)> _edits = [];
-
-    public IReadOnlyList<(int Start, int End, byte[] With)> InOrder => _edits;
-
-    /// <summary>Replaces the value at <paramref name="value"/>, a range that does not overlap an earlier one.</summary>
-    public void Replace(Range value, byte[] with)
-    {
-        int at = _edits.FindIndex(e => e.Start > value.Start.Value);
-        _edits.Insert(at < 0 ? _edits.Count : at, (value.Start.Value, value.End.Value, with));
-    }
-
-    public int ExtraBytes => _edits.Sum(e => e.With.Length - (e.End - e.Start));
 }

@@ -39,7 +39,7 @@ public sealed class LegBody : IDisposable
     /// <param name="pairing">Null on a unified worker, which needs none.</param>
     /// <param name="routedRank">Rank of the worker that receives this leg, or null when the worker chooses.</param>
     /// <param name="prefillRank">Only on the decode leg: which prefill rank holds the KV cache.</param>
-    public static LegBody Write(ClientBody body, BodyEdits? edits, PairingFields? pairing, int? routedRank, int? prefillRank, string rankField = "routed_dp_rank")
+    public static LegBody Write(ClientBody body, ByteEdits? edits, PairingFields? pairing, int? routedRank, int? prefillRank, string rankField = "routed_dp_rank")
     {
         int capacity = body.Utf8.Length + (edits?.ExtraBytes ?? 0) + 192 + (pairing is null ? 0 : (pairing.Host.Length + 40) * pairing.Rooms.Count);
         Writer writer = new(ArrayPool<byte>.Shared.Rent(Math.Max(capacity, 256)));
@@ -66,7 +66,7 @@ public sealed class LegBody : IDisposable
             Length += bytes.Length;
         }
 
-        public void Member(scoped ReadOnlySpan<byte> body, Range run, BodyEdits? edits)
+        public void Member(scoped ReadOnlySpan<byte> body, Range run, ByteEdits? edits)
         {
             Comma();
             (int at, int end) = (run.Start.Value, run.End.Value);

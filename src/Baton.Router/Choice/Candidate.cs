@@ -5,17 +5,53 @@ namespace Baton.Router.Choice;
 /// <summary>One place a leg may go: a worker, and one of its ranks when the router chooses ranks.</summary>
 public readonly record struct Candidate(Worker Worker, int? Rank)
 {
+    /// <summary>The rank is not written into prefill's leg: the room alone implies it.</summary>
+    public bool IsImplied { get; init; }
+
+    /// <summary>The rank's state; the worker's first when the worker chooses ranks itself.</summary>
+    public RankState State => Worker.Rank(Rank);
+
     /// <summary>Sequences that this router has in flight there.</summary>
-    public int Load => Rank is null ? Worker.InFlight : Worker.Ledger(Rank).Requests;
+    public int Load => Rank is null ? Worker.InFlight : State.Requests;
 
     /// <summary>Estimated prompt tokens of those.</summary>
     public long PromptTokens
     {
         get
         {
-            if (Rank is not null) return Worker.Ledger(Rank).PromptTokens;
+            if (Rank is not null) return State.PromptTokens;
             long sum = 0;
-            foreach (RankLedger rank in Worker.Ranks) sum += rank.PromptTokens;
+            foreach (RankState rank in Worker.Ranks) sum += rank.PromptTokens;
+            return sum;
+        }
+    }
+
+    /// <summary>Share of KV cells in use by the last report, the mean over the ranks that this candidate stands for; null when none reported.</summary>
+    public double? TokenUsage
+    {
+        get
+        {
+            if (Rank is not null) return State.Report?.TokenUsage;
+            double sum = 0;
+            int count = 0;
+            foreach (RankState rank in Worker.Ranks)
+            {
+                if (rank.Report is not { } report) continue;
+                sum += report.TokenUsage;
+                count++;
+            }
+            return count == 0 ? null : sum / count;
+        }
+    }
+
+    /// <summary>Uncached prompt tokens waiting there by the last report, from all routers; 0 when it never reported.</summary>
+    public long ReportedWaitingTokens
+    {
+        get
+        {
+            if (Rank is not null) return State.Report?.WaitingUncachedTokens ?? 0;
+            long sum = 0;
+            foreach (RankState rank in Worker.Ranks) sum += rank.Report?.WaitingUncachedTokens ?? 0;
             return sum;
         }
     }

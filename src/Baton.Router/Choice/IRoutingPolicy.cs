@@ -9,18 +9,30 @@ public interface IRoutingPolicy
     /// <summary>The name on the command line.</summary>
     string Name { get; }
 
+    /// <summary>Chooses; a dry run leaves no trace in the policy's memory.</summary>
     /// <param name="candidates">At least one; ready, admitted by their breakers, serving the model.</param>
     /// <returns>An index into <paramref name="candidates"/>, with the branch of the policy that decided, for explanations.</returns>
     PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request);
+
+    /// <summary>The figure that the policy compares, lower is better; null when it compares nothing.</summary>
+    double? Score(in Candidate candidate, in PolicyRequest request) => null;
+
+    /// <summary>A worker was replaced or removed: what was remembered about it no longer holds.</summary>
+    void Forget(Workers.Worker worker)
+    {
+    }
 }
 
 /// <summary>What a policy may look at.</summary>
 /// <param name="Role">Which leg is being placed.</param>
 /// <param name="Facts">Of the body.</param>
 /// <param name="Key">The client's routing key (session header), or null.</param>
-/// <param name="Prompt">Raw prompt bytes, or empty.</param>
+/// <param name="Prompt">Raw prompt bytes as they stand in the body, or empty.</param>
 /// <param name="Now">Monotonic time.</param>
-public readonly record struct PolicyRequest(WorkerRole Role, RequestFacts Facts, string? Key, ReadOnlyMemory<byte> Prompt, TimeSpan Now);
+public readonly record struct PolicyRequest(WorkerRole Role, RequestFacts Facts, string? Key, ReadOnlyMemory<byte> Prompt, TimeSpan Now)
+{
+    public bool IsDryRun { get; init; }
+}
 
 /// <param name="Index">Of the chosen candidate.</param>
 /// <param name="Branch">Why, in one word or two: a value of the <c>branch</c> tag.</param>

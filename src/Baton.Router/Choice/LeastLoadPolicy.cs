@@ -2,35 +2,44 @@ using Baton.Core.Ids;
 
 namespace Baton.Router.Choice;
 
-/// <summary>Least outstanding work: prompt tokens still to compute on prefill, sequences in flight on decode.</summary>
+/// <summary>Least outstanding work: prompt tokens still to compute on prefill, sequences and KV use on decode.</summary>
 /// <remarks>
-/// Ties go to the one that was sent fewer requests so far, then to the first, so an idle fleet is used in turn.
-/// The counts are this router's own and exact at any moment, unlike a report that is seconds old.
+/// This router's own counts are exact at any moment, unlike a report that is seconds old; the reports add what other routers
+/// sent, and how full the KV cache is. Ties go to the candidate that was sent fewer requests so far, then to the first.
 /// </remarks>
-public sealed class LeastLoadPolicy : IRoutingPolicy
+public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
 {
     public string Name => "least_load";
 
     public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request)
     {
         int best = 0;
-        (double Score, long Sent) least = Of(candidates[0], request.Role);
+        (double Score, long Sent) least = Key(candidates[0], request.Role);
         for (int i = 1; i < candidates.Count; i++)
         {
-            (double, long) next = Of(candidates[i], request.Role);
+            (double, long) next = Key(candidates[i], request.Role);
             if (next.CompareTo(least) >= 0) continue;
             (best, least) = (i, next);
         }
         return new PolicyPick(best, "least");
     }
 
-    /// <summary>Prompt tokens (prefill) or sequences (decode) outstanding; on a unified worker both count.</summary>
-    public static double Score(in Candidate candidate, WorkerRole role) => role switch
-    {
-        WorkerRole.Prefill => candidate.PromptTokens,
-        WorkerRole.Decode => candidate.Load,
-        _ => candidate.PromptTokens + candidate.Load,
-    };
+    public double? Score(in Candidate candidate, in PolicyRequest request) => Score(candidate, request.Role);
 
-    private static (double, long) Of(in Candidate candidate, WorkerRole role) => (Score(candidate, role), candidate.Worker.Ledger(candidate.Rank).Sent);
+    /// <summary>Seconds of prefill work ahead, or sequences that share the decode steps; a nearly full cache adds to either.</summary>
+    public double Score(in Candidate candidate, WorkerRole role)
+    {
+        double used = Math.Clamp(candidate.TokenUsage ?? 0, 0, 0.999);
+        // k / (1 - k): nothing while the cache is half empty, without bound when the next request would be retracted.
+        double pressure = used / (1 - used);
+        double work = Math.Max(candidate.PromptTokens, candidate.ReportedWaitingTokens) / options.DefaultThroughput;
+        return role switch
+        {
+            WorkerRole.Prefill => work + options.KvPressureSeconds * pressure,
+            WorkerRole.Decode => candidate.Load + options.KvPressureSequences * pressure,
+            _ => work + candidate.Load * options.KvPressureSeconds + options.KvPressureSeconds * pressure,
+        };
+    }
+
+    private (double, long) Key(in Candidate candidate, WorkerRole role) => (Score(candidate, role), candidate.State.Sent);
 }

@@ -1,18 +1,22 @@
 using Baton.Core.Ids;
+using Baton.Router.Trouble;
 using Baton.Router.Workers;
 
 namespace Baton.Router.Choice;
 
 /// <summary>Where one attempt goes: a pair with its ranks and rooms, or one unified worker.</summary>
-/// <remarks>Holds in-flight credits on both sides until <see cref="ReturnPrefill"/> and <see cref="ReturnDecode"/>, each of which counts once.</remarks>
+/// <remarks>
+/// Holds in-flight credits on both sides, and a breaker's probe where it is one, until <see cref="EndPrefill"/> and
+/// <see cref="EndDecode"/>. Each counts once; a second call is the echo of an end that was already booked.
+/// </remarks>
 public sealed class Route
 {
-    private readonly RankLedger? _prefillLedger;
-    private readonly RankLedger _decodeLedger;
     private readonly int _sequences;
     private readonly int _promptTokens;
-    private int _prefillHeld;
-    private int _decodeHeld = 1;
+    private readonly RankState? _prefillState;
+    private readonly RankState _decodeState;
+    private readonly bool _prefillProbe, _decodeProbe;
+    private int _prefillHeld, _decodeHeld = 1;
 
     internal Route(Candidate? prefill, Candidate decode, IReadOnlyList<BootstrapRoom> rooms, int sequences, int promptTokens)
     {
@@ -20,11 +24,14 @@ public sealed class Route
         Decode = decode;
         Rooms = rooms;
         (_sequences, _promptTokens) = (sequences, promptTokens);
-        _prefillLedger = prefill is { } p ? p.Worker.Ledger(p.Rank) : null;
-        _decodeLedger = decode.Worker.Ledger(decode.Rank);
-        _prefillHeld = _prefillLedger is null ? 0 : 1;
-        _prefillLedger?.Take(sequences, promptTokens);
-        _decodeLedger.Take(sequences, promptTokens);
+        _decodeState = decode.State;
+        _decodeState.Take(sequences, promptTokens);
+        _decodeProbe = _decodeState.Breaker.Begin();
+        if (prefill is not { } candidate) return;
+        _prefillState = candidate.State;
+        _prefillState.Take(sequences, promptTokens);
+        _prefillProbe = _prefillState.Breaker.Begin();
+        _prefillHeld = 1;
     }
 
     /// <summary>Null on a unified route.</summary>
@@ -38,17 +45,24 @@ public sealed class Route
 
     public BootstrapRoom? FirstRoom => Rooms.Count > 0 ? Rooms[0] : null;
 
+    /// <summary>Which branch of its policy chose each side.</summary>
     public string PrefillBranch { get; init; } = "";
 
     public string DecodeBranch { get; init; } = "";
 
-    public void ReturnPrefill()
+    /// <summary>Returns prefill's credit and books how the leg ended.</summary>
+    public void EndPrefill(LegOutcome outcome, TimeSpan now)
     {
-        if (Interlocked.Exchange(ref _prefillHeld, 0) == 1) _prefillLedger!.Return(_sequences, _promptTokens);
+        if (Interlocked.Exchange(ref _prefillHeld, 0) == 0) return;
+        _prefillState!.Return(_sequences, _promptTokens);
+        _prefillState.Breaker.End(outcome, _prefillProbe, now);
     }
 
-    public void ReturnDecode()
+    /// <summary>Returns decode's credit and books how the leg ended.</summary>
+    public void EndDecode(LegOutcome outcome, TimeSpan now)
     {
-        if (Interlocked.Exchange(ref _decodeHeld, 0) == 1) _decodeLedger.Return(_sequences, _promptTokens);
+        if (Interlocked.Exchange(ref _decodeHeld, 0) == 0) return;
+        _decodeState.Return(_sequences, _promptTokens);
+        _decodeState.Breaker.End(outcome, _decodeProbe, now);
     }
 }

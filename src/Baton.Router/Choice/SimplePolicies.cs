@@ -17,14 +17,20 @@ public sealed class RoundRobinPolicy : IRoutingPolicy
 
     public string Name => "round_robin";
 
-    public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request) =>
-        new((int)((Interlocked.Increment(ref _next) - 1) % (uint)candidates.Count), "turn");
+    public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request)
+    {
+        uint turn = request.IsDryRun ? Volatile.Read(ref _next) : Interlocked.Increment(ref _next) - 1;
+        return new PolicyPick((int)(turn % (uint)candidates.Count), "turn");
+    }
 }
 
-/// <summary>Two distinct random candidates; the one with less in flight wins, the first drawn on a tie.</summary>
+/// <summary>Two distinct random candidates; the less loaded wins, the first drawn on a tie.</summary>
+/// <remarks>Load is the reported KV usage when both reported, else what this router has in flight: never one against the other.</remarks>
 public sealed class PowerOfTwoPolicy(RouterRandom random) : IRoutingPolicy
 {
     public string Name => "power_of_two";
+
+    public double? Score(in Candidate candidate, in PolicyRequest request) => candidate.TokenUsage ?? candidate.Load;
 
     public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request)
     {
@@ -32,6 +38,8 @@ public sealed class PowerOfTwoPolicy(RouterRandom random) : IRoutingPolicy
         int first = random.NextBelow(candidates.Count);
         int second = random.NextBelow(candidates.Count - 1);
         if (second >= first) second++;
+        if (candidates[first].TokenUsage is { } one && candidates[second].TokenUsage is { } two && one != two)
+            return new PolicyPick(two < one ? second : first, "token_usage");
         return new PolicyPick(candidates[second].Load < candidates[first].Load ? second : first, "in_flight");
     }
 }

@@ -11,7 +11,7 @@ public static class FailureMapping
     public const int MessageBytes = 4096;
 
     /// <summary>A leg answered with something other than 2xx.</summary>
-    public static RouterError FromStatus(ErrorLeg leg, string worker, int status, ReadOnlySpan<byte> body)
+    public static RouterError FromStatus(ErrorLeg leg, string worker, int status, ReadOnlySpan<byte> body, TimeSpan? retryAfter = null)
     {
         string name = Name(leg);
         string text = ExtractMessage(body);
@@ -30,6 +30,9 @@ public static class FailureMapping
             Leg = leg,
             Worker = worker,
             IsRetryable = IsRetryable(mapped) && !IsContextLength(text),
+            // A worker that says when to come back is busy, not broken; a 4xx is the client's.
+            IsWorkerFault = status is < 200 or >= 500 && !(status == 503 && retryAfter is not null),
+            RetryAfter = retryAfter,
         };
     }
 
@@ -40,6 +43,7 @@ public static class FailureMapping
             Leg = leg,
             Worker = worker,
             IsRetryable = true,
+            IsWorkerFault = true,
         };
 
     /// <summary>408, 429, 500, 502, 503 and 504: another worker, or the same one later, may do better.</summary>

@@ -24,6 +24,8 @@ public sealed record RouterError(int Status, string Code, string Message)
     /// <summary>The same request can succeed later or elsewhere.</summary>
     public bool IsRetryable { get; init; }
     public int Attempts { get; init; }
+    /// <summary>The worker is to blame: its breaker counts it. Never true for what the client or the router did.</summary>
+    public bool IsWorkerFault { get; init; }
     /// <summary>For the <c>Retry-After</c> header.</summary>
     public TimeSpan? RetryAfter { get; init; }
 

@@ -1,138 +1,158 @@
 using System.Buffers;
+using System.Diagnostics;
+using System.Text.Json;
+using Baton.Router.Answers;
 using Baton.Router.Bodies;
 using Baton.Router.Choice;
 using Baton.Router.Errors;
 using Baton.Router.Legs;
-using Baton.Router.Workers;
+using Baton.Router.Trouble;
 
 namespace Baton.Router.Forwarding;
 
 /// <summary>One attempt: both legs sent at once, coupled by <see cref="TwoLegState"/>, decode's bytes passed on as they come.</summary>
-internal sealed class PdAttempt(
-    PdForwarder owner, ILegTransport transport, RouterOptions options, TimeProvider time,
-    Route route, ClientBody body, BodyEdits? edits, RequestHead head, IClientReply reply)
+internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
 {
-    private const int ReadBytes = 16 * 1024;
-    private TwoLegState _state = route.Prefill is null ? TwoLegState.Single : TwoLegState.Pair;
+    // Of a non-streaming answer so much is read before its head is sent: up to here a broken decode leg can be retried.
+    private const int WholeBytes = 64 * 1024;
+    private const int StreamBytes = 16 * 1024;
+    private const int MaxMergedBytes = 128 * 1024 * 1024;
+    // When prefill fails, decode often hears of it first (from prefill) and answers a 5xx; the cause is worth this wait.
+    private static readonly TimeSpan CauseGrace = TimeSpan.FromMilliseconds(50);
+
+    private readonly Candidate _decode = attempt.Route.Decode;
+    private readonly PrefillLegRunner? _prefill = attempt.Route.Prefill is { } p ? new PrefillLegRunner(attempt, p) : null;
+    private readonly RankCheck? _ranks = attempt.Facts.Endpoint == DataEndpoint.Generate && attempt.Options.VerifyDpRank != VerifyMode.Off && attempt.Route.Decode.Rank is not null
+        ? new RankCheck(attempt.Route.Decode.Rank, attempt.Route.Prefill?.Rank) : null;
+    private TwoLegState _state = attempt.Route.Prefill is null ? TwoLegState.Single : TwoLegState.Pair;
+    private SseEnd _end;
+    private LegOutcome _decodeOutcome = LegOutcome.Neutral;
+
+    /// <summary>A leg broke an agreement that only strict checks enforce.</summary>
+    private sealed class MismatchException(string message) : Exception(message);
 
     /// <returns>Null when the client has its whole answer (or left); otherwise why not. Retryable only while <see cref="IClientReply.HasStarted"/> is false.</returns>
     public async Task<RouterError?> RunAsync(CancellationToken clientGone)
     {
-        using CancellationTokenSource total = new(options.RequestTimeout, time);
-        using CancellationTokenSource decodeEnd = CancellationTokenSource.CreateLinkedTokenSource(clientGone, total.Token);
-        CancellationTokenSource prefillEnd = new(options.RequestTimeout, time);
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(ReadBytes);
+        using DecodeClock clock = new(attempt.Options, attempt.Time, clientGone, attempt.Shutdown);
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(attempt.Facts.Stream ? StreamBytes : WholeBytes);
+        using Activity? span = RouterTrace.Source.StartActivity("leg.decode");
         try
         {
             // Prefill's bytes first: decode's leg is worth nothing without them. Nothing is awaited in between.
-            Task<RouterError?> prefill = RunPrefillAsync(prefillEnd);
-            Task<DecodeHead> decode = StartDecodeAsync(buffer, decodeEnd.Token);
-            if (await Task.WhenAny(prefill, decode) == prefill && !decode.IsCompleted)
+            Task<PrefillEnd> prefill = _prefill?.RunAsync() ?? Task.FromResult(PrefillEnd.None);
+            Task<DecodeHead> decode = StartDecodeAsync(buffer, clock, span);
+            if (attempt.Attempt == 1) attempt.Metrics.LegsSent(attempt.Now - attempt.Head.ReceivedAt);
+            if (_prefill is not null && await Task.WhenAny(prefill, decode) == prefill && !decode.IsCompleted)
             {
-                if (await prefill is { } failed)
-                {
-                    Apply(LegEvent.PrefillFailed);
-                    await decodeEnd.CancelAsync();
-                    await DropAsync(decode);
-                    return failed;
-                }
+                if ((await prefill).Error is { } failed) return await FailWithPrefillAsync(failed, decode, clock);
                 Apply(LegEvent.PrefillDone);
             }
-            return await AnswerAsync(decode, prefill, prefillEnd, buffer, decodeEnd, clientGone);
+            return await AnswerAsync(decode, prefill, buffer, clock, clientGone);
         }
         finally
         {
-            route.ReturnDecode();
+            attempt.Route.EndDecode(_decodeOutcome, attempt.Now);
             ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 
-    private async Task<RouterError?> AnswerAsync(
-        Task<DecodeHead> decode, Task<RouterError?> prefill, CancellationTokenSource prefillEnd, byte[] buffer,
-        CancellationTokenSource decodeEnd, CancellationToken clientGone)
+    private async Task<RouterError> FailWithPrefillAsync(RouterError failed, Task<DecodeHead> decode, DecodeClock clock)
     {
-        Worker worker = route.Decode.Worker;
+        Apply(LegEvent.PrefillFailed);
+        clock.Cancel();
+        attempt.Metrics.Cancelled("decode", "prefill_failed");
+        if (attempt.Facts.RequestId is { } rid) attempt.Transport.Abort(_decode.Worker, rid);
+        try
+        {
+            await (await decode).Response.DisposeAsync();
+        }
+        catch (Exception e) when (e is LegException or OperationCanceledException)
+        {
+            // It was cut because prefill failed: that error is the one that counts.
+        }
+        return failed;
+    }
+
+    private async Task<RouterError?> AnswerAsync(Task<DecodeHead> decode, Task<PrefillEnd> prefill, byte[] buffer, DecodeClock clock, CancellationToken clientGone)
+    {
         try
         {
             DecodeHead first = await decode;
             await using ILegResponse response = first.Response;
-            if (first.Error is { } refused)
-            {
-                if (Apply(LegEvent.DecodeFailed).HasFlag(LegAction.CancelPrefill)) CancelPrefill(prefillEnd);
-                return refused;
-            }
+            if (first.Error is { } refused) return await FailWithDecodeAsync(refused, prefill);
             Apply(LegEvent.DecodeFirstByte);
+            attempt.Metrics.FirstByte(attempt.Facts.Endpoint.Path, attempt.Now - attempt.Head.ReceivedAt);
             WatchLatePrefill(prefill);
-            await RelayAsync(first, buffer, decodeEnd);
+            await RelayAsync(first, prefill, buffer, clock);
             Apply(LegEvent.DecodeDone);
+            _decodeOutcome = LegOutcome.Success;
             return null;
         }
         catch (OperationCanceledException) when (clientGone.IsCancellationRequested)
         {
-            if (Apply(LegEvent.ClientGone).HasFlag(LegAction.CancelPrefill)) CancelPrefill(prefillEnd);
-            return null;
-        }
-        catch (Exception e) when (e is LegException or OperationCanceledException)
-        {
-            bool began = reply.HasStarted;
-            if (Apply(LegEvent.DecodeFailed).HasFlag(LegAction.CancelPrefill)) CancelPrefill(prefillEnd);
-            RouterError error = e is LegException
-                ? FailureMapping.FromTransport(FailureMapping.LegOf(worker.Role), worker.Url, e) with { Room = route.FirstRoom }
-                : new RouterError(504, began ? "stream_stalled" : "first_token_timeout", $"The worker {worker.Url} sent nothing for too long.") { Room = route.FirstRoom, IsRetryable = !began };
-            if (began) await CutAsync(error);
-            return error;
-        }
-    }
-
-    /// <summary>Sends the prefill leg and reads its answer to the end. Returns why it failed, or null.</summary>
-    private async Task<RouterError?> RunPrefillAsync(CancellationTokenSource end)
-    {
-        if (route.Prefill is not { } prefill)
-        {
-            end.Dispose();
-            return null;
-        }
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(ReadBytes);
-        try
-        {
-            LegBody leg = LegBody.Write(body, edits, Pairing(prefill.Worker), prefill.Rank, null);
-            await using ILegResponse response = await transport.SendAsync(new LegRequest(prefill.Worker, body.Facts.Endpoint.Path, leg, Headers(prefill.Worker)), end.Token);
-            int length = await FillAsync(response, buffer, end.Token);
-            if (response.StatusCode is < 200 or > 299)
-                return FailureMapping.FromStatus(ErrorLeg.Prefill, prefill.Worker.Url, response.StatusCode, buffer.AsSpan(0, length)) with { Room = route.FirstRoom };
-            // Drain: an unread body would hold the connection, and on SGLang the request.
-            while (length > 0 && await response.ReadAsync(buffer, end.Token) > 0) { }
+            Apply(LegEvent.ClientGone);
+            _prefill?.Cancel("client_gone");
+            attempt.Metrics.Cancelled("decode", "client_gone");
             return null;
         }
         catch (LegException e)
         {
-            return FailureMapping.FromTransport(ErrorLeg.Prefill, prefill.Worker.Url, e) with { Room = route.FirstRoom };
+            return await FailWithDecodeAsync(FailureMapping.FromTransport(FailureMapping.LegOf(_decode.Worker.Role), _decode.Worker.Url, e), prefill);
         }
-        catch (OperationCanceledException)
+        catch (MismatchException e)
         {
-            return new RouterError(504, "prefill_timeout", $"The prefill worker {prefill.Worker.Url} did not finish in time.") { Leg = ErrorLeg.Prefill, Room = route.FirstRoom };
+            attempt.Metrics.RankMismatches.Add(1);
+            return await FailWithDecodeAsync(new RouterError(500, "dp_rank_mismatch", $"The worker {_decode.Worker.Url} answered from another rank: {e.Message}.") { Leg = ErrorLeg.Decode }, prefill);
         }
-        finally
+        catch (Exception e) when (e is OperationCanceledException or InvalidDataException)
         {
-            route.ReturnPrefill();
-            ArrayPool<byte>.Shared.Return(buffer);
-            end.Dispose();
+            return await FailWithDecodeAsync(clock.Explain(_decode.Worker.Url, e, reply.HasStarted), prefill);
+        }
+    }
+
+    private async Task<RouterError> FailWithDecodeAsync(RouterError error, Task<PrefillEnd> prefill)
+    {
+        bool began = reply.HasStarted;
+        if (!began && error.Status >= 500 && _prefill is not null && await CauseAsync(prefill) is { } cause)
+        {
+            Apply(LegEvent.PrefillFailed);
+            return cause;
+        }
+        Apply(LegEvent.DecodeFailed);
+        _decodeOutcome = error.IsWorkerFault ? LegOutcome.Failure : LegOutcome.Neutral;
+        attempt.Metrics.WorkerError(_decode.Worker.Url, error.Code);
+        _prefill?.Cancel("decode_failed");
+        error = attempt.Blame(error) with { IsRetryable = error.IsRetryable && !began };
+        if (began) await CutAsync(error);
+        return error;
+    }
+
+    private async Task<RouterError?> CauseAsync(Task<PrefillEnd> prefill)
+    {
+        try
+        {
+            return (await prefill.WaitAsync(CauseGrace, attempt.Time)).Error;
+        }
+        catch (TimeoutException)
+        {
+            return null;
         }
     }
 
     private readonly record struct DecodeHead(ILegResponse Response, RouterError? Error, int Length);
 
-    private async Task<DecodeHead> StartDecodeAsync(byte[] buffer, CancellationToken ct)
+    private async Task<DecodeHead> StartDecodeAsync(byte[] buffer, DecodeClock clock, Activity? span)
     {
-        Candidate decode = route.Decode;
-        LegBody leg = LegBody.Write(body, edits, route.Prefill is { } p ? Pairing(p.Worker) : null, decode.Rank, route.Prefill?.Rank);
-        ILegResponse response = await transport.SendAsync(new LegRequest(decode.Worker, body.Facts.Endpoint.Path, leg, Headers(decode.Worker)), ct);
+        LegBody body = LegBody.Write(attempt.Body, attempt.Edits, attempt.Pairing, _decode.Rank, attempt.Route.Prefill?.Rank);
+        clock.ExpectFirstByte();
+        ILegResponse response = await attempt.Transport.SendAsync(attempt.Leg(_decode.Worker, body, span), clock.Token);
         try
         {
             bool ok = response.StatusCode is >= 200 and <= 299;
-            int length = ok && body.Facts.Stream ? await response.ReadAsync(buffer, ct) : await FillAsync(response, buffer, ct);
-            RouterError? error = ok ? null
-                : FailureMapping.FromStatus(FailureMapping.LegOf(decode.Worker.Role), decode.Worker.Url, response.StatusCode, buffer.AsSpan(0, length)) with { Room = route.FirstRoom };
+            int length = ok && attempt.Facts.Stream ? await response.ReadAsync(buffer, clock.Token) : await response.FillAsync(buffer, clock.Token);
+            RouterError? error = ok ? null : FailureMapping.FromStatus(
+                FailureMapping.LegOf(_decode.Worker.Role), _decode.Worker.Url, response.StatusCode, buffer.AsSpan(0, length), response.RetryAfter);
             return new DecodeHead(response, error, length);
         }
         catch
@@ -142,118 +162,139 @@ internal sealed class PdAttempt(
         }
     }
 
-    private async Task RelayAsync(DecodeHead first, byte[] buffer, CancellationTokenSource decodeEnd)
+    private async Task RelayAsync(DecodeHead first, Task<PrefillEnd> prefill, byte[] buffer, DecodeClock clock)
     {
-        bool whole = !body.Facts.Stream && first.Length < buffer.Length;
-        reply.Start(first.Response.StatusCode, Answer(first.Response, whole ? first.Length : null));
+        bool strict = attempt.Options.VerifyDpRank == VerifyMode.Fail && _ranks is not null;
+        LogprobMerge? merge = attempt.NeedsPrefillAnswer ? await MergeAsync(prefill, clock) : null;
+        if (merge is null && !strict) await RelayRawAsync(first, buffer, clock);
+        else if (attempt.Facts.Stream) await RelayEventsAsync(first, buffer, merge, strict, clock);
+        else await RelayEditedAsync(first, buffer, merge, strict, clock);
+    }
+
+    /// <summary>Passes bytes on as they come; memory is one buffer, and a slow client leaves decode's socket unread.</summary>
+    private async Task RelayRawAsync(DecodeHead first, byte[] buffer, DecodeClock clock)
+    {
+        bool whole = !attempt.Facts.Stream && first.Length < buffer.Length;
+        if (_ranks?.Mismatch(buffer.AsSpan(0, first.Length)) is { } wrong) WarnOfRank(wrong);
+        reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, whole ? first.Length : null));
         int length = first.Length;
         while (length > 0)
         {
-            await reply.WriteAsync(buffer.AsMemory(0, length), decodeEnd.Token);
-            if (whole) return;
-            length = await first.Response.ReadAsync(buffer, decodeEnd.Token);
+            if (attempt.Facts.Stream) _end.Look(buffer.AsSpan(0, length));
+            await reply.WriteAsync(buffer.AsMemory(0, length), clock.ExpectProgress());
+            // The terminal event: the client has everything. Nothing more of the body is waited for beyond what closes it.
+            if (whole || _end.Seen) break;
+            length = await first.Response.ReadAsync(buffer, clock.ExpectProgress());
+        }
+        if (!attempt.Facts.Stream) return;
+        if (_end.Seen) await FinishStreamAsync(first.Response);
+        else attempt.Metrics.Truncated.Add(1);
+    }
+
+    private async Task FinishStreamAsync(ILegResponse response)
+    {
+        attempt.Route.EndDecode(LegOutcome.Success, attempt.Now);
+        await reply.CompleteAsync();
+        await TailReader.DrainAsync(response, attempt.Time);
+    }
+
+    /// <summary>Takes the stream apart into events, edits those that need it, and passes each on.</summary>
+    private async Task RelayEventsAsync(DecodeHead first, byte[] buffer, LogprobMerge? merge, bool strict, DecodeClock clock)
+    {
+        SseSplitter events = new();
+        int length = first.Length;
+        bool done = false;
+        while (length > 0 && !done)
+        {
+            events.Add(buffer.AsSpan(0, length));
+            while (events.TryTake(out ReadOnlyMemory<byte> sse))
+            {
+                done = SseSplitter.IsDone(sse);
+                ReadOnlyMemory<byte> data = SseSplitter.Data(sse);
+                if (strict && _ranks!.Mismatch(data.Span) is { } wrong) throw new MismatchException(wrong);
+                if (strict && done && !_ranks!.SawDecodeRank) throw new MismatchException("no event names dp_rank");
+                if (!reply.HasStarted) reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, null));
+                if (merge is not null && !done && data.Length > 0) sse = (byte[])[.. "data: "u8, .. Merge(merge, data.Span), .. "\n\n"u8];
+                await reply.WriteAsync(sse, clock.ExpectProgress());
+            }
+            if (!done) length = await first.Response.ReadAsync(buffer, clock.ExpectProgress());
+        }
+        if (done) await FinishStreamAsync(first.Response);
+        else attempt.Metrics.Truncated.Add(1);
+        if (!reply.HasStarted) reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, 0));
+    }
+
+    private async Task RelayEditedAsync(DecodeHead first, byte[] buffer, LogprobMerge? merge, bool strict, DecodeClock clock)
+    {
+        ArrayBufferWriter<byte> whole = new(Math.Max(256, first.Length));
+        for (int length = first.Length; length > 0; length = await first.Response.ReadAsync(buffer, clock.ExpectProgress()))
+        {
+            if (whole.WrittenCount + length > MaxMergedBytes) throw new InvalidDataException($"The answer is longer than {MaxMergedBytes} bytes and cannot be merged.");
+            whole.Write(buffer.AsSpan(0, length));
+        }
+        if (_ranks?.Mismatch(whole.WrittenSpan) is { } wrong)
+        {
+            if (strict) throw new MismatchException(wrong);
+            WarnOfRank(wrong);
+        }
+        if (strict && !_ranks!.SawDecodeRank) throw new MismatchException("meta_info names no dp_rank");
+        ReadOnlyMemory<byte> answer = merge is null ? whole.WrittenMemory : Merge(merge, whole.WrittenSpan);
+        reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, answer.Length));
+        await reply.WriteAsync(answer, clock.ExpectProgress());
+    }
+
+    private async Task<LogprobMerge?> MergeAsync(Task<PrefillEnd> prefill, DecodeClock clock)
+    {
+        try
+        {
+            if ((await prefill.WaitAsync(clock.Token)).Answer is { } answer) return LogprobMerge.FromPrefill(answer, attempt.Facts.Stream);
+        }
+        catch (JsonException)
+        {
+            // Counted below: an answer that cannot be merged is passed on as decode gave it.
+        }
+        attempt.Metrics.MergeFailures.Add(1);
+        return null;
+    }
+
+    private byte[] Merge(LogprobMerge merge, ReadOnlySpan<byte> answer)
+    {
+        try
+        {
+            return merge.Apply(answer);
+        }
+        catch (JsonException)
+        {
+            attempt.Metrics.MergeFailures.Add(1);
+            return answer.ToArray();
         }
     }
 
-    private IEnumerable<KeyValuePair<string, string>> Answer(ILegResponse response, int? length)
+    private void WarnOfRank(string what)
     {
-        foreach (KeyValuePair<string, string> header in response.Headers)
-            if (ResponseHeaders.Passes(header.Key, keepLength: false)) yield return header;
-        if (length is { } known) yield return new("content-length", known.ToString());
-        if (body.Facts.Stream)
-        {
-            yield return new("cache-control", "no-cache");
-            yield return new("x-accel-buffering", "no");
-        }
-        yield return new("x-request-id", head.RequestId);
-        if (!options.ExposeRoute) yield break;
-        if (route.Prefill is { } prefill)
-        {
-            yield return new("x-baton-prefill", prefill.Worker.Url);
-            if (prefill.Rank is { } rank) yield return new("x-baton-prefill-rank", rank.ToString());
-        }
-        yield return new("x-baton-decode", route.Decode.Worker.Url);
-        if (route.Decode.Rank is { } decodeRank) yield return new("x-baton-decode-rank", decodeRank.ToString());
-        if (route.FirstRoom is { } room) yield return new("x-baton-room", room.Value.ToString());
+        attempt.Metrics.RankMismatches.Add(1);
+        attempt.Logger.RankMismatch(attempt.Head.RequestId, _decode.Worker.Url, what);
     }
 
     private async Task CutAsync(RouterError error)
     {
-        if (!body.Facts.Stream)
-        {
-            reply.Abort();
-            return;
-        }
-        byte[] json = error.ToJson();
-        await reply.WriteAsync((byte[])[.. "data: "u8, .. json, .. "\n\ndata: [DONE]\n\n"u8], CancellationToken.None);
-    }
-
-    private PairingFields Pairing(Worker prefill) =>
-        new(prefill.BootstrapHost, prefill.BootstrapPort, [.. route.Rooms.Select(r => (long)r.Value)], body.Facts.IsBatch);
-
-    private List<KeyValuePair<string, string>> Headers(Worker worker)
-    {
-        List<KeyValuePair<string, string>> headers = [.. head.Forwarded];
-        if (!head.HasAuthorization && worker.Spec.ApiKey is { } key) headers.Add(new("Authorization", "Bearer " + key));
-        return headers;
+        if (attempt.Facts.Stream) await reply.WriteAsync((byte[])[.. "data: "u8, .. error.ToJson(), .. "\n\ndata: [DONE]\n\n"u8], CancellationToken.None);
+        else reply.Abort();
     }
 
     /// <summary>After decode's first byte a prefill failure is counted and nothing else.</summary>
-    private void WatchLatePrefill(Task<RouterError?> prefill)
+    private void WatchLatePrefill(Task<PrefillEnd> prefill)
     {
-        if (route.Prefill is not { } candidate) return;
-        owner.BeginTail();
+        if (attempt.Route.Prefill is not { } candidate || prefill.IsCompletedSuccessfully && prefill.Result.Error is null) return;
         _ = WatchAsync();
 
         async Task WatchAsync()
         {
-            try
-            {
-                if (await prefill is { } late) owner.LatePrefillFailure(candidate.Worker, late);
-            }
-            finally
-            {
-                owner.EndTail();
-            }
+            if ((await prefill).Error is not { } late || _decodeOutcome == LegOutcome.Failure || late.Code == "prefill_timeout") return;
+            attempt.Metrics.LatePrefillFailures.Add(1);
+            attempt.Logger.LatePrefillFailure(candidate.Worker.Url, late.Message);
         }
     }
 
-    /// <summary>A worker that may lose KV blocks when a prefill is cut is left to finish; nobody waits for it.</summary>
-    private void CancelPrefill(CancellationTokenSource end)
-    {
-        if (route.Prefill is not { } prefill || !prefill.Worker.Info.CancelAnytime) return;
-        try
-        {
-            end.Cancel();
-        }
-        catch (ObjectDisposedException)
-        {
-            // The leg ended by itself between the look and the call.
-        }
-    }
-
-    private LegAction Apply(LegEvent what)
-    {
-        (_state, LegAction action) = _state.On(what);
-        return action;
-    }
-
-    private static async Task<int> FillAsync(ILegResponse response, byte[] buffer, CancellationToken ct)
-    {
-        int length = 0;
-        while (length < buffer.Length && await response.ReadAsync(buffer.AsMemory(length), ct) is var read and > 0) length += read;
-        return length;
-    }
-
-    private static async Task DropAsync(Task<DecodeHead> decode)
-    {
-        try
-        {
-            await (await decode).Response.DisposeAsync();
-        }
-        catch (Exception e) when (e is LegException or OperationCanceledException)
-        {
-            // It was cancelled because prefill failed: that error is the one that counts.
-        }
-    }
+    private void Apply(LegEvent what) => (_state, _) = _state.On(what);
 }

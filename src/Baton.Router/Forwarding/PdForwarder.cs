@@ -1,52 +1,167 @@
+using System.Diagnostics;
 using Baton.Router.Bodies;
 using Baton.Router.Choice;
 using Baton.Router.Errors;
 using Baton.Router.Legs;
+using Baton.Router.Rooms;
+using Baton.Router.Trouble;
 using Baton.Router.Workers;
 using Microsoft.Extensions.Logging;
 
 namespace Baton.Router.Forwarding;
 
-/// <summary>Carries one client request through its attempts, until the client has an answer or an error.</summary>
-public sealed class PdForwarder(PdRouter router, ILegTransport transport, RouterOptions options, TimeProvider time, ILogger<PdForwarder> logger)
+/// <summary>Carries one client request through the queue and its attempts, until the client has an answer or an error.</summary>
+public sealed class PdForwarder(
+    PdRouter router, ILegTransport transport, RouterOptions options, RouterMetrics metrics, RouteJournal journal, TimeProvider time, ulong seed, ILogger<PdForwarder> logger)
 {
-    private int _tails;
+    private readonly AdmissionQueue _admission = new(options.Admission, time);
+    private readonly RetryBudget _budget = new();
+    private readonly RouterRandom _jitter = new(seed);
 
-    /// <summary>Prefill legs that outlived their client and are being read to their end.</summary>
-    public int Tails => Volatile.Read(ref _tails);
+    /// <summary>Requests that hold a place now, and that wait for one.</summary>
+    public (int Running, int Waiting) Admitted => (_admission.Running, _admission.Waiting);
 
-    /// <summary>Answers the request. Never throws for what a worker or the client does.</summary>
+    /// <summary>Cancelled when running requests have to end: the grace period of a shutdown is over.</summary>
+    public CancellationToken Shutdown { get; init; }
+
+    private TimeSpan Now => time.GetElapsedTime(0);
+
+    /// <summary>Answers the request. Never throws for what a worker does.</summary>
     /// <param name="clientGone">Cancelled when the client closes its connection.</param>
+    /// <exception cref="OperationCanceledException">The client left while it waited in the queue.</exception>
     public async Task ForwardAsync(ClientBody body, RequestHead head, IClientReply reply, CancellationToken clientGone)
     {
-        TimeSpan now = time.GetElapsedTime(0);
-        (Route? route, RouterError? error) = router.Choose(body.Facts, head.RoutingKey, body.Utf8[body.PromptRange], [], now);
-        if (route is not null)
+        RequestFacts facts = body.Facts;
+        string endpoint = facts.Endpoint.Path;
+        using Activity? span = RouterTrace.Source.StartActivity("route");
+        metrics.Request(endpoint, facts.Stream);
+        _budget.CountRequest(Now);
+        TimeSpan queuedAt = Now;
+        RouterError? error = await _admission.EnterAsync(head.Priority, head.Tenant, clientGone);
+        if (error is null)
         {
-            PdAttempt attempt = new(this, transport, options, time, route, body, null, head, reply);
-            error = await attempt.RunAsync(clientGone);
+            TimeSpan waited = Now - queuedAt;
+            metrics.Queued(waited);
+            // The queue is not the router's own cost: overhead and TTFT begin behind it and in front of it.
+            RequestHead admitted = head with { ReceivedAt = head.ReceivedAt + waited };
+            try
+            {
+                error = facts.SampleCount > 1 && facts.BestOf == 1 && options.SampleMode == SampleMode.Fanout
+                    ? await new SampleFanout(this, body, admitted, reply).RunAsync(clientGone)
+                    : await RunAsync(body, facts, null, admitted, reply, clientGone);
+            }
+            finally
+            {
+                _admission.Leave(head.Tenant);
+            }
         }
+        metrics.Finished(endpoint, facts.Stream, Now - head.ReceivedAt);
         if (error is null || clientGone.IsCancellationRequested) return;
-        if (!reply.HasStarted) await WriteErrorAsync(reply, error, head, clientGone);
+        metrics.Failed(endpoint, error);
+        span?.SetTag("error", error.Code);
+        if (!reply.HasStarted) await WriteErrorAsync(reply, error, head.RequestId, clientGone);
         else logger.StreamCut(head.RequestId, error.Code, error.Message);
     }
 
-    internal static async Task WriteErrorAsync(IClientReply reply, RouterError error, RequestHead head, CancellationToken ct)
+    /// <summary>Attempts until one succeeds, the client has bytes, or nothing more may be tried. Every attempt has fresh rooms.</summary>
+    internal async Task<RouterError?> RunAsync(ClientBody body, RequestFacts facts, ByteEdits? edits, RequestHead head, IClientReply reply, CancellationToken clientGone)
+    {
+        (facts, edits) = ResolveAlias(body, facts, edits);
+        TimeSpan began = Now;
+        List<Worker> failed = [];
+        RouterError? last = null;
+        Candidate? keepDecode = null;
+        for (int number = 1; ; number++)
+        {
+            RouteQuery query = new(facts, head.RoutingKey, body.Utf8[body.PromptRange])
+            {
+                Avoid = failed,
+                KeepDecode = keepDecode,
+                PrefillRank = options.AllowClientRank ? head.PrefillRank : null,
+                DecodeRank = options.AllowClientRank ? head.DecodeRank : null,
+            };
+            (Route? route, RouterError? refused) = router.Choose(query, Now);
+            if (route is null) return last ?? refused;
+            CountChoice(route);
+            RouteEntry entry = journal.Add(head.RequestId, facts, route, number, Now);
+            RouterError? error = await new PdAttempt(Context(body, facts, edits, head, route, number), reply).RunAsync(clientGone);
+            entry.End(clientGone.IsCancellationRequested ? "client_gone" : error?.Code ?? "ok", Now);
+            if (error is null || clientGone.IsCancellationRequested || reply.HasStarted || !error.IsRetryable) return error;
+            if (Delay(error, number, began) is not { } delay) return error;
+
+            logger.Retrying(head.RequestId, number, error.Code, error.Message, delay.TotalMilliseconds);
+            metrics.Retried(FailureMapping.Name(error.Leg));
+            await Task.Delay(delay, time, clientGone);
+            if ((error.Leg == ErrorLeg.Prefill ? route.Prefill?.Worker : route.Decode.Worker) is { } guilty) failed.Add(guilty);
+            keepDecode = error.Leg == ErrorLeg.Prefill ? route.Decode : null;
+            last = error;
+        }
+    }
+
+    /// <summary>One attempt through one given pair, past the queue and without retries: a probe.</summary>
+    internal async Task<RouterError?> ProbeAsync(ClientBody body, RequestHead head, IClientReply reply, Worker? prefill, Worker decode, CancellationToken ct)
+    {
+        (Route? route, RouterError? refused) = router.Choose(new RouteQuery(body.Facts, null, default) { PinPrefill = prefill, PinDecode = decode }, Now);
+        return route is null ? refused : await new PdAttempt(Context(body, body.Facts, null, head, route, 1), reply).RunAsync(ct);
+    }
+
+    private AttemptContext Context(ClientBody body, RequestFacts facts, ByteEdits? edits, RequestHead head, Route route, int number) => new()
+    {
+        Transport = transport,
+        Options = options,
+        Metrics = metrics,
+        Time = time,
+        Logger = logger,
+        Route = route,
+        Body = body,
+        Edits = edits,
+        Facts = facts,
+        Head = head,
+        Attempt = number,
+        Shutdown = Shutdown,
+    };
+
+    internal static async Task WriteErrorAsync(IClientReply reply, RouterError error, string requestId, CancellationToken ct)
     {
         byte[] json = error.ToJson();
         List<KeyValuePair<string, string>> headers =
         [
             new("content-type", "application/json"), new("content-length", json.Length.ToString()),
-            new("x-baton-error-code", error.Code), new("x-request-id", head.RequestId),
+            new("x-baton-error-code", error.Code), new("x-request-id", requestId),
         ];
         if (error.RetryAfter is { } after) headers.Add(new("retry-after", ((int)Math.Ceiling(after.TotalSeconds)).ToString()));
         reply.Start(error.Status, headers);
         await reply.WriteAsync(json, ct);
     }
 
-    internal void BeginTail() => Interlocked.Increment(ref _tails);
+    /// <summary>How long to wait before the next attempt, or null when there is to be none.</summary>
+    private TimeSpan? Delay(RouterError error, int attempts, TimeSpan began)
+    {
+        RetryOptions retry = options.Retry;
+        if (!retry.IsEnabled || attempts >= retry.MaxAttempts) return Refuse("attempts");
+        TimeSpan delay = retry.Delay(attempts - 1, _jitter);
+        if (error.RetryAfter > delay) delay = error.RetryAfter.Value;
+        if (Now + delay - began > retry.TotalTime) return Refuse("time");
+        return _budget.TryTake(Now) ? delay : Refuse("budget");
 
-    internal void EndTail() => Interlocked.Decrement(ref _tails);
+        TimeSpan? Refuse(string why)
+        {
+            metrics.NotRetried(why);
+            return null;
+        }
+    }
 
-    internal void LatePrefillFailure(Worker worker, RouterError error) => logger.LatePrefillFailure(worker.Url, error.Message);
+    private (RequestFacts, ByteEdits?) ResolveAlias(ClientBody body, RequestFacts facts, ByteEdits? edits)
+    {
+        if (facts.Model is not { } name || !options.ModelAliases.TryGetValue(name, out string? canonical)) return (facts, edits);
+        edits ??= new ByteEdits();
+        body.ReplaceModel(edits, canonical);
+        return (facts with { Model = canonical }, edits);
+    }
+
+    private void CountChoice(Route route)
+    {
+        if (route.Prefill is not null) metrics.Chosen("prefill", router.PrefillPolicy.Name, route.PrefillBranch);
+        metrics.Chosen(route.Prefill is null ? "regular" : "decode", router.DecodePolicy.Name, route.DecodeBranch);
+    }
 }

@@ -1,3 +1,5 @@
+using Baton.Router.Trouble;
+
 namespace Baton.Router.Forwarding;
 
 /// <summary>What the client's request line and headers contribute: what to forward, and what steers the choice.</summary>
@@ -10,4 +12,12 @@ public sealed record RequestHead
     /// <summary><c>x-smg-routing-key</c> or <c>x-session-id</c>.</summary>
     public string? RoutingKey { get; init; }
     public bool HasAuthorization { get; init; }
+    public PriorityClass Priority { get; init; } = PriorityClass.Default;
+    /// <summary>Whose concurrency the request counts against: the API key's tenant, or null.</summary>
+    public string? Tenant { get; init; }
+    /// <summary>Ranks that the client asked for; only read under <c>--allow-client-rank</c>.</summary>
+    public int? PrefillRank { get; init; }
+    public int? DecodeRank { get; init; }
+    /// <summary>When the request's first byte was read, on the router's clock.</summary>
+    public TimeSpan ReceivedAt { get; init; }
 }

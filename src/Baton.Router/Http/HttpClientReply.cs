@@ -20,5 +20,7 @@ internal sealed class HttpClientReply(HttpContext context) : IClientReply
         await context.Response.BodyWriter.WriteAsync(bytes, ct);
     }
 
+    public async ValueTask CompleteAsync() => await context.Response.CompleteAsync();
+
     public void Abort() => context.Abort();
 }

@@ -1,25 +1,28 @@
 using Baton.Router.Forwarding;
+using Baton.Router.Trouble;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Primitives;
 
 namespace Baton.Router.Http;
 
 /// <summary>Takes from the client's headers what goes on; everything else stays here, above all rank and override headers.</summary>
-internal static class RequestHeads
+/// <param name="more">Further names to forward.</param>
+/// <param name="keepsAuthorization">The router has keys of its own, so the client's authorization was meant for it and ends here.</param>
+internal sealed class RequestHeads(IEnumerable<string> more, bool keepsAuthorization)
 {
-    private static readonly HashSet<string> Forwarded = new(StringComparer.OrdinalIgnoreCase)
-    {
-        "authorization", "x-request-id", "x-correlation-id", "traceparent", "tracestate", "x-smg-routing-key", "x-session-id", "x-priority",
-    };
+    private readonly HashSet<string> _forwarded = new(
+        [
+            "x-correlation-id", "traceparent", "tracestate", "x-smg-routing-key", "x-session-id", "x-priority",
+            .. keepsAuthorization ? (string[])[] : ["authorization"], .. more,
+        ], StringComparer.OrdinalIgnoreCase);
 
-    public static RequestHead From(HttpRequest request, string freshId)
+    public RequestHead From(HttpRequest request, string freshId, string? tenant, TimeSpan now)
     {
         string requestId = request.Headers.TryGetValue("x-request-id", out StringValues given) && given.Count == 1 ? given[0]! : freshId;
         List<KeyValuePair<string, string>> forwarded = [new("x-request-id", requestId)];
         foreach ((string name, StringValues values) in request.Headers)
         {
-            if (name.Equals("x-request-id", StringComparison.OrdinalIgnoreCase)) continue;
-            if (!Forwarded.Contains(name) && !name.StartsWith("x-request-id-", StringComparison.OrdinalIgnoreCase)) continue;
+            if (!_forwarded.Contains(name) && !name.StartsWith("x-request-id-", StringComparison.OrdinalIgnoreCase)) continue;
             foreach (string? value in values)
                 if (value is not null) forwarded.Add(new(name, value));
         }
@@ -28,9 +31,17 @@ internal static class RequestHeads
             Forwarded = forwarded,
             RequestId = requestId,
             RoutingKey = First(request, "x-smg-routing-key") ?? First(request, "x-session-id"),
-            HasAuthorization = request.Headers.ContainsKey("authorization"),
+            HasAuthorization = !keepsAuthorization && request.Headers.Authorization.Count > 0,
+            Priority = AdmissionQueue.ClassOf(First(request, "x-priority")),
+            Tenant = tenant,
+            PrefillRank = Rank(request, "x-prefill-dp-rank"),
+            DecodeRank = Rank(request, "x-decode-dp-rank"),
+            ReceivedAt = now,
         };
     }
+
+    // A rank that is no number is as far out of range as one can be; the router answers 400 when clients may choose ranks.
+    private static int? Rank(HttpRequest request, string name) => First(request, name) is { } text ? int.TryParse(text, out int rank) ? rank : -1 : null;
 
     private static string? First(HttpRequest request, string name) => request.Headers.TryGetValue(name, out StringValues values) ? values[0] : null;
 }

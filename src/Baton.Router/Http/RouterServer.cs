@@ -1,6 +1,8 @@
 using System.Net;
-using System.Text.Json;
+using System.Security.Cryptography.X509Certificates;
+using Baton.Core.Metrics;
 using Baton.Router.Bodies;
+using Baton.Router.Control;
 using Baton.Router.Errors;
 using Baton.Router.Forwarding;
 using Baton.Router.Legs;
@@ -11,9 +13,11 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using BadHttpRequestException = Microsoft.AspNetCore.Http.BadHttpRequestException;
 
 namespace Baton.Router.Http;
 
@@ -22,93 +26,208 @@ public sealed class RouterServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
     private readonly RouterOptions _options;
-    private readonly PdRouter _router;
-    private readonly PdForwarder _forwarder;
-    private readonly HttpLegTransport _transport;
-    private readonly FleetMonitor _monitor;
     private readonly TimeProvider _time;
     private readonly RouterRandom _ids;
     private readonly ILogger _logger;
+    private readonly KeyRing _keys;
+    private readonly RequestHeads _heads;
+    private readonly RouterMetrics _metrics;
+    private readonly PrometheusText _prometheus;
+    private readonly HttpLegTransport _transport;
+    private readonly PdForwarder _forwarder;
+    private readonly FleetMonitor _monitor;
+    private readonly FleetControl _control;
+    private readonly ControlApi _controlApi;
+    private readonly InfoApi _info;
+    private readonly RouteApi _routes;
+    private readonly DeepReadiness _deep;
     private readonly CancellationTokenSource _stop = new();
-    private Task _monitoring = Task.CompletedTask;
+    private readonly CancellationTokenSource _cut = new();
+    private Task _background = Task.CompletedTask;
+    private volatile bool _draining, _refusing;
 
     /// <param name="seed">Of rooms, random policies and request ids.</param>
-    /// <exception cref="ArgumentException">An option that names nothing we know.</exception>
+    /// <exception cref="ArgumentException">An option that names nothing we know, or a worker twice.</exception>
     public RouterServer(RouterOptions options, IEnumerable<WorkerSpec> workers, TimeProvider time, ulong seed, Action<ILoggingBuilder>? logging = null)
     {
-        _options = options;
+        _options = options = options.Effective();
         _time = time;
         _ids = new RouterRandom(~seed);
+        _app = BuildHost(options, logging);
+        ILoggerFactory loggers = _app.Services.GetRequiredService<ILoggerFactory>();
+        _logger = loggers.CreateLogger<RouterServer>();
+
+        WorkerFleet fleet = new(options.Breaker);
+        foreach (WorkerSpec spec in workers)
+            if (fleet.Add(spec) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.", nameof(workers));
+        Router = new PdRouter(options, fleet, seed);
+        _metrics = new RouterMetrics(Router);
+        _prometheus = new PrometheusText(_metrics.Owns);
+        _keys = new KeyRing(options.ApiKeys);
+        _heads = new RequestHeads(options.ForwardHeaders, keepsAuthorization: !_keys.IsEmpty);
+        _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1));
+        RouteJournal journal = new();
+        _forwarder = new PdForwarder(Router, _transport, options, _metrics, journal, time, seed + 1, loggers.CreateLogger<PdForwarder>()) { Shutdown = _cut.Token };
+        _control = new FleetControl(Router, _transport, options, time, loggers.CreateLogger<FleetControl>());
+        _monitor = new FleetMonitor(fleet, _transport, options, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget);
+        _controlApi = new ControlApi(Router, _control, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
+        _info = new InfoApi(Router, _transport);
+        _routes = new RouteApi(Router, journal, _heads, time);
+        _deep = new DeepReadiness(Router, _forwarder, time);
+        _app.Run(HandleAsync);
+    }
+
+    public PdRouter Router { get; }
+
+    /// <summary>Where the server listens, with the port it got.</summary>
+    public Uri Url { get; private set; } = new("http://127.0.0.1");
+
+    /// <summary>Requests that hold a place now, and that wait for one.</summary>
+    public (int Running, int Waiting) Admitted => _forwarder.Admitted;
+
+    /// <exception cref="IOException">The port is taken.</exception>
+    /// <exception cref="FormatException">The workers file cannot be used.</exception>
+    public async Task StartAsync(CancellationToken ct)
+    {
+        if (_options.WorkersFile is not null && _control.Reload(_stop.Token) is { } refused) throw new FormatException(refused);
+        await _app.StartAsync(ct);
+        string bound = _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
+        Url = new Uri(bound.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal).Replace("[::]", "127.0.0.1", StringComparison.Ordinal));
+        _background = Task.WhenAll(_monitor.RunAsync(_stop.Token), _control.FollowFileAsync(_stop.Token));
+        WorkerFleet.Snapshot fleet = Router.Fleet.Now;
+        _logger.Listening(bound, fleet.Prefill.Count, fleet.Decode.Count, fleet.Unified.Count);
+    }
+
+    /// <summary>Waits until every worker is ready, or some are not when the time is up.</summary>
+    /// <returns>The workers that are not ready; empty when all are.</returns>
+    public async Task<IReadOnlyList<Worker>> WaitUntilReadyAsync(TimeSpan limit, CancellationToken ct)
+    {
+        long began = _time.GetTimestamp();
+        while (true)
+        {
+            Worker[] missing = [.. Router.Fleet.Now.All.Where(w => w.Status != WorkerStatus.Ready)];
+            if (missing.Length == 0 || _time.GetElapsedTime(began) >= limit) return missing;
+            await Task.Delay(TimeSpan.FromMilliseconds(50), _time, ct);
+        }
+    }
+
+    /// <summary>Says "not ready", then takes nothing new, then waits for what runs, then cuts it with an error event.</summary>
+    /// <remarks>An idle router has nobody to wait for and is done at once.</remarks>
+    public async Task DrainAsync()
+    {
+        _draining = true;
+        (int running, int waiting) = _forwarder.Admitted;
+        _logger.Draining(running, waiting);
+        if (running + waiting > 0) await Task.Delay(_options.DrainSettle, _time);
+        _refusing = true;
+        long began = _time.GetTimestamp();
+        while (_forwarder.Admitted is not (0, 0) && _time.GetElapsedTime(began) < _options.ShutdownGrace)
+            await Task.Delay(TimeSpan.FromMilliseconds(20), _time);
+        await _cut.CancelAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _cut.CancelAsync();
+        await _background;
+        await _app.DisposeAsync();
+        _transport.Dispose();
+        _prometheus.Dispose();
+        _metrics.Dispose();
+        _deep.Dispose();
+        _stop.Dispose();
+        _cut.Dispose();
+    }
+
+    private static WebApplication BuildHost(RouterOptions options, Action<ILoggingBuilder>? logging)
+    {
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        if (logging is not null) builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         logging?.Invoke(builder.Logging);
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = options.MaxPayloadSize;
             // How much of one stream may wait for a slow client before decode's socket is left unread.
             kestrel.Limits.MaxResponseBufferSize = 64 * 1024;
-            if (IPAddress.TryParse(options.Host, out IPAddress? address)) kestrel.Listen(address, options.Port);
-            else if (options.Host == "localhost") kestrel.ListenLocalhost(options.Port);
-            else kestrel.ListenAnyIP(options.Port);
+            Listen(kestrel, options.Host, options.Port, options);
+            if (options.PrometheusPort is { } port) Listen(kestrel, options.Host, port, null);
         });
-        _app = builder.Build();
-        ILoggerFactory loggers = _app.Services.GetRequiredService<ILoggerFactory>();
-        _logger = loggers.CreateLogger<RouterServer>();
-
-        WorkerFleet fleet = new();
-        foreach (WorkerSpec spec in workers)
-            if (fleet.Add(spec) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.", nameof(workers));
-        _router = new PdRouter(options, fleet, seed);
-        _transport = new HttpLegTransport(options.ConnectTimeout);
-        _forwarder = new PdForwarder(_router, _transport, options, time, loggers.CreateLogger<PdForwarder>());
-        _monitor = new FleetMonitor(fleet, _transport, options, time, loggers.CreateLogger<FleetMonitor>());
-        _app.Run(HandleAsync);
+        return builder.Build();
     }
 
-    public PdRouter Router => _router;
-
-    /// <summary>Where the server listens, with the port it got.</summary>
-    public Uri Url { get; private set; } = new("http://127.0.0.1");
-
-    /// <exception cref="IOException">The port is taken.</exception>
-    public async Task StartAsync(CancellationToken ct)
+    private static void Listen(KestrelServerOptions kestrel, string host, int port, RouterOptions? tls)
     {
-        await _app.StartAsync(ct);
-        string bound = _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
-        Url = new Uri(bound.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal).Replace("[::]", "127.0.0.1", StringComparison.Ordinal));
-        _monitoring = _monitor.RunAsync(_stop.Token);
-        WorkerFleet.Snapshot fleet = _router.Fleet.Now;
-        _logger.Listening(bound, fleet.Prefill.Count, fleet.Decode.Count, fleet.Unified.Count);
+        if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? address)) kestrel.Listen(address, port, Secure);
+        else if (host == "localhost") kestrel.ListenLocalhost(port, Secure);
+        else throw new ArgumentException($"--host '{host}' is no address: use 0.0.0.0, ::, localhost or an address of this machine.");
+
+        void Secure(ListenOptions listen)
+        {
+            if (tls?.TlsCertPath is { } certificate) listen.UseHttps(X509Certificate2.CreateFromPemFile(certificate, tls.TlsKeyPath));
+        }
     }
 
-    public Task WaitForShutdownAsync(CancellationToken ct) => _app.WaitForShutdownAsync(ct);
-
-    public async ValueTask DisposeAsync()
+    private Task HandleAsync(HttpContext context)
     {
-        await _stop.CancelAsync();
-        await _monitoring;
-        await _app.DisposeAsync();
-        _transport.Dispose();
-        _stop.Dispose();
+        string path = context.Request.Path.Value ?? "/";
+        if (context.Connection.LocalPort == _options.PrometheusPort && path != "/metrics")
+            return Reply.ErrorAsync(context, new RouterError(404, "not_found", "This port serves /metrics only."));
+        return (context.Request.Method, path) switch
+        {
+            ("POST", "/v1/chat/completions") => ForwardAsync(context, DataEndpoint.Chat),
+            ("POST", "/v1/completions") => ForwardAsync(context, DataEndpoint.Completions),
+            ("POST" or "PUT", "/generate") => ForwardAsync(context, DataEndpoint.Generate),
+            ("GET", "/health" or "/liveness") => Reply.BytesAsync(context, 200, "{\"status\":\"ok\"}"u8.ToArray(), "application/json"),
+            ("GET", "/readiness") => ReadinessAsync(context),
+            ("GET", "/health_generate") => _info.HealthGenerateAsync(context),
+            ("GET", "/metrics") => Reply.TextAsync(context, 200, _prometheus.Render(), PrometheusText.ContentType),
+            ("GET", "/v1/models") => GuardedAsync(context, _info.ModelsAsync),
+            ("GET", "/server_info" or "/get_server_info" or "/model_info" or "/get_model_info") => GuardedAsync(context, _info.ProxyAsync),
+            ("POST", "/v1/tokenize" or "/v1/detokenize" or "/tokenize" or "/detokenize") => GuardedAsync(context, _info.ProxyAsync),
+            ("POST", "/routes/explain") => GuardedAsync(context, _routes.ExplainAsync),
+            ("GET", "/routes/recent") => GuardedAsync(context, _routes.RecentAsync),
+            _ => OtherAsync(context),
+        };
     }
 
-    private Task HandleAsync(HttpContext context) => (context.Request.Method, context.Request.Path.Value) switch
+    private async Task OtherAsync(HttpContext context)
     {
-        ("POST", "/v1/chat/completions") => ForwardAsync(context, DataEndpoint.Chat),
-        ("POST", "/v1/completions") => ForwardAsync(context, DataEndpoint.Completions),
-        ("POST" or "PUT", "/generate") => ForwardAsync(context, DataEndpoint.Generate),
-        ("GET", "/health" or "/liveness") => AnswerAsync(context, 200, "{\"status\":\"ok\"}"u8.ToArray()),
-        ("GET", "/readiness") => ReadinessAsync(context),
-        ("GET", "/workers") => AnswerAsync(context, 200, JsonSerializer.SerializeToUtf8Bytes(WorkerList.Of(_router.Fleet.Now), RouterJson.Default.WorkerList)),
-        ("GET", "/v1/models" or "/server_info" or "/get_server_info" or "/model_info" or "/get_model_info") => ProxyAsync(context),
-        (_, var path) => FailAsync(context, new RouterError(501, "not_implemented",
-            $"The router has no {context.Request.Method} {path}. It serves /v1/chat/completions, /v1/completions, /generate, /v1/models, /workers, /health and /readiness.")),
-    };
+        if (await _controlApi.TryHandleAsync(context)) return;
+        await Reply.ErrorAsync(context, new RouterError(501, "not_implemented", $"The router has no {context.Request.Method} {context.Request.Path}. "
+            + "It serves /v1/chat/completions, /v1/completions, /generate, /v1/models, /workers, /routes/explain, /routes/recent, /health, /readiness and /metrics."));
+    }
+
+    private Task GuardedAsync(HttpContext context, Func<HttpContext, Task> handler) =>
+        _keys.Admits(context.Request.Headers.Authorization, out _) ? handler(context) : Reply.ErrorAsync(context, Unauthorized());
 
     private async Task ForwardAsync(HttpContext context, DataEndpoint endpoint)
     {
-        RequestHead head = RequestHeads.From(context.Request, $"req-{_ids.Next():x16}");
+        TimeSpan received = _time.GetElapsedTime(0);
+        _metrics.Entered();
+        try
+        {
+            if (!_keys.Admits(context.Request.Headers.Authorization, out string? tenant)) await Reply.ErrorAsync(context, Unauthorized());
+            else if (_refusing)
+            {
+                context.Response.Headers.Connection = "close";
+                await Reply.ErrorAsync(context, new RouterError(503, "draining", "The router is shutting down. Send the request to another one.") { IsRetryable = true });
+            }
+            else await ForwardAdmittedAsync(context, endpoint, _heads.From(context.Request, $"req-{_ids.Next():x16}", tenant, received));
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The client left; there is nobody to answer.
+        }
+        finally
+        {
+            _metrics.Answered(endpoint.Path, context.RequestAborted.IsCancellationRequested ? 499 : context.Response.StatusCode);
+        }
+    }
+
+    private async Task ForwardAdmittedAsync(HttpContext context, DataEndpoint endpoint, RequestHead head)
+    {
         try
         {
             using BodyBuffer buffer = await BodyBuffer.ReadAsync(context.Request, context.RequestAborted);
@@ -117,59 +236,25 @@ public sealed class RouterServer : IAsyncDisposable
         }
         catch (BodyException e)
         {
-            await FailAsync(context, new RouterError(400, e.Code, e.Message));
+            await Reply.ErrorAsync(context, new RouterError(400, e.Code, e.Message));
         }
         catch (BadHttpRequestException e)
         {
-            await FailAsync(context, new RouterError(e.StatusCode, e.StatusCode == 413 ? "payload_too_large" : "invalid_request_body", e.Message));
-        }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
-        {
-            // The client left; there is nobody to answer.
+            await Reply.ErrorAsync(context, new RouterError(e.StatusCode, e.StatusCode == 413 ? "payload_too_large" : "invalid_request_body", e.Message));
         }
     }
 
-    private Task ReadinessAsync(HttpContext context)
+    private async Task ReadinessAsync(HttpContext context)
     {
-        ReadinessBody body = ReadinessBody.Of(_router.Fleet.Now);
-        return AnswerAsync(context, body.Status == "ready" ? 200 : 503, JsonSerializer.SerializeToUtf8Bytes(body, RouterJson.Default.ReadinessBody));
+        ReadinessBody body = ReadinessBody.Of(Router.Fleet.Now);
+        if (_draining) body = body with { Status = "draining" };
+        else if (context.Request.Query["deep"] == "1" && body.Status == "ready")
+        {
+            body = body with { Pairs = await _deep.ProbeAsync(context.RequestAborted) };
+            if (body.Pairs.Any(p => !p.Ok)) body = body with { Status = "pair_failing" };
+        }
+        await Reply.JsonAsync(context, body.Status == "ready" ? 200 : 503, body, RouterJson.Default.ReadinessBody);
     }
 
-    /// <summary>Asks the first ready prefill worker (or unified one) and passes its answer on.</summary>
-    private async Task ProxyAsync(HttpContext context)
-    {
-        WorkerFleet.Snapshot fleet = _router.Fleet.Now;
-        Worker? worker = fleet.Prefill.Concat(fleet.Unified).FirstOrDefault(w => w.Status == WorkerStatus.Ready);
-        if (worker is null)
-        {
-            await FailAsync(context, new RouterError(503, "server_selection_failed", "No prefill or unified worker is ready. See GET /workers.") { IsRetryable = true });
-            return;
-        }
-        string path = context.Request.Path.Value! + context.Request.QueryString;
-        try
-        {
-            (int status, byte[] body, string? type) = await _transport.CallAsync(HttpMethod.Get, worker.Url + path, worker.Spec.ApiKey, null, context.RequestAborted);
-            context.Response.ContentType = type ?? "application/json";
-            context.Response.StatusCode = status;
-            await context.Response.Body.WriteAsync(body, context.RequestAborted);
-        }
-        catch (LegException e)
-        {
-            await FailAsync(context, FailureMapping.FromTransport(FailureMapping.LegOf(worker.Role), worker.Url, e));
-        }
-    }
-
-    private static Task FailAsync(HttpContext context, RouterError error)
-    {
-        context.Response.Headers["x-baton-error-code"] = error.Code;
-        return AnswerAsync(context, error.Status, error.ToJson());
-    }
-
-    private static async Task AnswerAsync(HttpContext context, int status, byte[] json)
-    {
-        context.Response.StatusCode = status;
-        context.Response.ContentType = "application/json";
-        context.Response.ContentLength = json.Length;
-        await context.Response.Body.WriteAsync(json, context.RequestAborted);
-    }
+    private static RouterError Unauthorized() => new(401, "unauthorized", "Send one of the router's keys as 'Authorization: Bearer KEY'.");
 }

@@ -34,6 +34,7 @@ internal sealed record WorkerRow
     public required string WorkerType { get; init; }
     public required bool IsHealthy { get; init; }
     public required string Status { get; init; }
+    public string? Problem { get; init; }
     public required int Load { get; init; }
     public required int Priority { get; init; }
     public required double Cost { get; init; }
@@ -51,6 +52,7 @@ internal sealed record WorkerRow
         WorkerType = worker.Role switch { WorkerRole.Prefill => "prefill", WorkerRole.Decode => "decode", _ => "regular" },
         IsHealthy = worker.Status == WorkerStatus.Ready,
         Status = worker.Status.ToString().ToLowerInvariant(),
+        Problem = worker.Problem,
         Load = worker.InFlight,
         Priority = worker.Spec.Priority,
         Cost = worker.Spec.Cost,
@@ -71,6 +73,8 @@ internal sealed record ReadinessBody
     public required int PrefillReady { get; init; }
     public required int DecodeReady { get; init; }
     public required int UnifiedReady { get; init; }
+    /// <summary>Only with <c>?deep=1</c>: a real token through every pair.</summary>
+    public IReadOnlyList<PairProbe>? Pairs { get; init; }
 
     public static ReadinessBody Of(WorkerFleet.Snapshot fleet)
     {

@@ -1,17 +1,20 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Text.Json;
+using Baton.Router.Workers;
 
 namespace Baton.Router.Legs;
 
 /// <summary>Legs over HTTP/1.1 keep-alive connections, one pool for all workers.</summary>
-public sealed class HttpLegTransport : ILegTransport, IDisposable
+/// <param name="connectTimeout">For one TCP connection.</param>
+/// <param name="onReplay">Called when a leg is sent again because a kept-alive connection turned out closed.</param>
+public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time, Action? onReplay = null) : ILegTransport, IDisposable
 {
-    private readonly HttpMessageInvoker _http;
+    private static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(2);
+    private readonly HttpMessageInvoker _http = CreateClient(connectTimeout);
 
-    /// <param name="connectTimeout">For one TCP connection.</param>
-    public HttpLegTransport(TimeSpan connectTimeout)
-    {
-        _http = new HttpMessageInvoker(new SocketsHttpHandler
+    private static HttpMessageInvoker CreateClient(TimeSpan connectTimeout) =>
+        new(new SocketsHttpHandler
         {
             ConnectTimeout = connectTimeout,
             PooledConnectionIdleTimeout = TimeSpan.FromSeconds(50),
@@ -26,24 +29,22 @@ public sealed class HttpLegTransport : ILegTransport, IDisposable
             MaxResponseDrainSize = 0,
             ConnectCallback = ConnectAsync,
         }, disposeHandler: true);
-    }
 
     public async Task<ILegResponse> SendAsync(LegRequest leg, CancellationToken ct)
     {
         LegContent content = new(leg.Body);
-        using HttpRequestMessage message = new(HttpMethod.Post, leg.Worker.Url + leg.Path) { Content = content };
-        foreach ((string name, string value) in leg.Headers) message.Headers.TryAddWithoutValidation(name, value);
+        ConnectionUse use = new();
+        ConnectionUse.Current = use;
         try
         {
-            return new HttpLegResponse(await _http.SendAsync(message, ct));
+            return await SendOnceAsync(leg, content, ct);
         }
-        catch (Exception e) when (e is HttpRequestException or IOException or SocketException && !ct.IsCancellationRequested)
+        catch (LegException) when (use is { WasReused: true, GotBytes: false } && !ct.IsCancellationRequested)
         {
-            throw new LegException(e.InnerException is SocketException inner ? inner.Message : e.Message, e);
-        }
-        catch (HttpRequestException) when (ct.IsCancellationRequested)
-        {
-            throw new OperationCanceledException(ct);
+            // The worker closed the idle connection while we picked it up: the request never arrived. Once more, on another one.
+            onReplay?.Invoke();
+            ConnectionUse.Current = null;
+            return await SendOnceAsync(leg, content, ct);
         }
         finally
         {
@@ -51,10 +52,44 @@ public sealed class HttpLegTransport : ILegTransport, IDisposable
         }
     }
 
+    public void Abort(Worker worker, string requestId) => _ = AbortAsync(worker, requestId);
+
+    private async Task<ILegResponse> SendOnceAsync(LegRequest leg, LegContent content, CancellationToken ct)
+    {
+        using HttpRequestMessage message = new(HttpMethod.Post, leg.Worker.Url + leg.Path);
+        message.Content = new KeptContent(content);
+        foreach ((string name, string value) in leg.Headers) message.Headers.TryAddWithoutValidation(name, value);
+        try
+        {
+            return new HttpLegResponse(await _http.SendAsync(message, ct));
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or SocketException && ct.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(e.Message, e, ct);
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or SocketException)
+        {
+            throw new LegException(e.InnerException is SocketException inner ? inner.Message : e.Message, e);
+        }
+    }
+
+    private async Task AbortAsync(Worker worker, string requestId)
+    {
+        using CancellationTokenSource limit = new(AbortLimit, time);
+        try
+        {
+            byte[] json = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, string> { ["rid"] = requestId }, RouterJson.Default.DictionaryStringString);
+            await CallAsync(HttpMethod.Post, worker.Url + "/abort_request", worker.Spec.ApiKey, json, limit.Token);
+        }
+        catch (Exception e) when (e is LegException or OperationCanceledException)
+        {
+            // Closing its connection has told the worker already; this was the second way.
+        }
+    }
+
     /// <summary>A plain request to a worker (health, info, control), for callers that read small bodies whole.</summary>
     /// <exception cref="LegException">The connection failed.</exception>
-    public async Task<(int Status, byte[] Body, string? ContentType)> CallAsync(
-        HttpMethod method, string url, string? apiKey, ReadOnlyMemory<byte>? json, CancellationToken ct)
+    public async Task<WorkerAnswer> CallAsync(HttpMethod method, string url, string? apiKey, ReadOnlyMemory<byte>? json, CancellationToken ct)
     {
         using HttpRequestMessage message = new(method, url);
         if (apiKey is not null) message.Headers.TryAddWithoutValidation("Authorization", "Bearer " + apiKey);
@@ -66,7 +101,9 @@ public sealed class HttpLegTransport : ILegTransport, IDisposable
         try
         {
             using HttpResponseMessage response = await _http.SendAsync(message, ct);
-            return ((int)response.StatusCode, await response.Content.ReadAsByteArrayAsync(ct), response.Content.Headers.ContentType?.ToString());
+            byte[] answer = await response.Content.ReadAsByteArrayAsync(ct);
+            string? instance = response.Headers.TryGetValues("X-SGLang-Disaggregation-Instance-ID", out IEnumerable<string>? values) ? values.First() : null;
+            return new WorkerAnswer((int)response.StatusCode, answer, response.Content.Headers.ContentType?.ToString(), instance);
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
@@ -84,7 +121,7 @@ public sealed class HttpLegTransport : ILegTransport, IDisposable
             socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
             socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 30);
             await socket.ConnectAsync(context.DnsEndPoint, ct);
-            return new NetworkStream(socket, ownsSocket: true);
+            return new NotingStream(new NetworkStream(socket, ownsSocket: true));
         }
         catch
         {
@@ -126,4 +163,11 @@ public sealed class HttpLegTransport : ILegTransport, IDisposable
             return ValueTask.CompletedTask;
         }
     }
+}
+
+/// <summary>A worker's whole answer to a control request.</summary>
+/// <param name="InstanceId">The header by which a replaced process is told from the one before, or null.</param>
+public sealed record WorkerAnswer(int Status, byte[] Body, string? ContentType, string? InstanceId)
+{
+    public bool IsOk => Status is >= 200 and <= 299;
 }

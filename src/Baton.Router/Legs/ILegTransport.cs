@@ -10,6 +10,9 @@ public interface ILegTransport
     /// <exception cref="LegException">The connection could not be made, or broke before a head came.</exception>
     /// <exception cref="OperationCanceledException">Cancelled by <paramref name="ct"/>.</exception>
     Task<ILegResponse> SendAsync(LegRequest leg, CancellationToken ct);
+
+    /// <summary>Tells a worker, as well as can be done without waiting, that a request is not wanted any more.</summary>
+    void Abort(Worker worker, string requestId);
 }
 
 /// <summary>A response whose body is still to be read. Disposing it before the end closes the connection.</summary>
@@ -19,6 +22,9 @@ public interface ILegResponse : IAsyncDisposable
 
     /// <summary>Headers as received, several values of one name separately.</summary>
     IEnumerable<KeyValuePair<string, string>> Headers { get; }
+
+    /// <summary>One header's first value, or null.</summary>
+    string? Header(string name) => Headers.FirstOrDefault(h => h.Key.Equals(name, StringComparison.OrdinalIgnoreCase)).Value;
 
     /// <summary>Reads the next bytes of the body; 0 at its end.</summary>
     /// <exception cref="LegException">The connection broke.</exception>

@@ -3,29 +3,19 @@ using Baton.Router.Bodies;
 
 namespace Baton.Router.Legs;
 
-/// <summary>A leg's body as HTTP content that knows whether its bytes are being read right now.</summary>
-internal sealed class LegContent : HttpContent
+/// <summary>A leg's body while it is sent, once or twice; knows whether its bytes are being read right now.</summary>
+internal sealed class LegContent(LegBody body)
 {
-    private readonly LegBody _body;
-    private readonly long _length;
     private int _writers;
 
-    public LegContent(LegBody body)
-    {
-        _body = body;
-        _length = body.Utf8.Length;
-        Headers.TryAddWithoutValidation("Content-Type", "application/json");
-        Headers.ContentLength = _length;
-    }
+    public long Length { get; } = body.Utf8.Length;
 
-    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
-
-    protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+    public async Task WriteAsync(Stream stream, CancellationToken ct)
     {
         Interlocked.Increment(ref _writers);
         try
         {
-            await stream.WriteAsync(_body.Utf8, cancellationToken);
+            await stream.WriteAsync(body.Utf8, ct);
         }
         finally
         {
@@ -33,16 +23,33 @@ internal sealed class LegContent : HttpContent
         }
     }
 
-    protected override bool TryComputeLength(out long length)
-    {
-        length = _length;
-        return true;
-    }
-
     /// <summary>Returns the buffer, or leaves it to the collector when a cancelled write may still be reading it.</summary>
     public void Release()
     {
-        if (Volatile.Read(ref _writers) == 0) _body.Dispose();
-        else _body.Abandon();
+        if (Volatile.Read(ref _writers) == 0) body.Dispose();
+        else body.Abandon();
+    }
+}
+
+/// <summary>Lends a <see cref="LegContent"/> to one message, which disposes this: the body can be sent once more.</summary>
+internal sealed class KeptContent : HttpContent
+{
+    private readonly LegContent _content;
+
+    public KeptContent(LegContent content)
+    {
+        _content = content;
+        Headers.TryAddWithoutValidation("Content-Type", "application/json");
+        Headers.ContentLength = content.Length;
+    }
+
+    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => _content.WriteAsync(stream, CancellationToken.None);
+
+    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken) => _content.WriteAsync(stream, cancellationToken);
+
+    protected override bool TryComputeLength(out long length)
+    {
+        length = _content.Length;
+        return true;
     }
 }

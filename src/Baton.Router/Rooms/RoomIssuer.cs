@@ -13,7 +13,8 @@ public enum RoomMode
 
 /// <summary>Draws bootstrap rooms: one per sequence, never 0, never one that is younger than the bootstrap servers' memory.</summary>
 /// <remarks>Thread-safe. Time comes as an argument, on any monotonic scale, so a simulator draws from the same class.</remarks>
-public sealed class RoomIssuer(RoomMode mode, RouterRandom random)
+/// <param name="maxRoom">Largest room to draw; smaller only in tests.</param>
+public sealed class RoomIssuer(RoomMode mode, RouterRandom random, ulong maxRoom = BootstrapRoom.MaxValue)
 {
     /// <summary>SGLang's bootstrap server keeps an entry for 120 s (and sweeps later): a room that comes back sooner may meet a ghost.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(120);
@@ -38,7 +39,7 @@ public sealed class RoomIssuer(RoomMode mode, RouterRandom random)
             Forget(now);
             while (true)
             {
-                ulong room = random.NextBelow((BootstrapRoom.MaxValue - rank) / size + 1) * size + rank;
+                ulong room = random.NextBelow((maxRoom - rank) / size + 1) * size + rank;
                 if (room == 0) continue;
                 if (!_old.Contains(room) && _young.Add(room)) return new BootstrapRoom(room);
                 Collisions++;

@@ -5,19 +5,25 @@ using Microsoft.Extensions.Logging;
 
 namespace Baton.Router.Workers;
 
-/// <summary>Keeps the fleet's picture true: health checks, and what each worker says about itself.</summary>
-public sealed class FleetMonitor(WorkerFleet fleet, HttpLegTransport http, RouterOptions options, TimeProvider time, ILogger<FleetMonitor> logger)
+/// <summary>Keeps the fleet's picture true: health, what each worker says about itself, how loaded its ranks are, and replaced processes.</summary>
+/// <param name="onReplaced">Called when another process answers at a worker's URL: policies forget what they knew of it.</param>
+public sealed class FleetMonitor(
+    WorkerFleet fleet, HttpLegTransport http, RouterOptions options, TimeProvider time, ILogger<FleetMonitor> logger, Action<Worker> onReplaced)
 {
-    // A pending worker is asked more often: nobody waits a whole interval for a router to notice a worker that just came up.
+    // A worker that is not ready is asked more often: nobody waits a whole interval for a router to notice that one came up.
     private static readonly TimeSpan PendingInterval = TimeSpan.FromMilliseconds(200);
     private readonly Dictionary<Worker, WorkerWatch> _watches = [];
 
     private sealed class WorkerWatch
     {
         public int Failures, Successes;
-        public TimeSpan NextCheck, NextInfo;
-        public Task Running = Task.CompletedTask;
+        public TimeSpan NextCheck, NextInfo, NextLoads;
+        public bool HasNoLoads, WarnedOfPlainDp;
+        public string? InstanceId;
+        public Task Running = Task.CompletedTask, Loading = Task.CompletedTask;
     }
+
+    private TimeSpan Now => time.GetElapsedTime(0);
 
     /// <summary>Checks workers as they fall due, until cancelled.</summary>
     public async Task RunAsync(CancellationToken ct)
@@ -28,15 +34,15 @@ public sealed class FleetMonitor(WorkerFleet fleet, HttpLegTransport http, Route
             foreach (Worker worker in fleet.Now.All)
             {
                 if (!_watches.TryGetValue(worker, out WorkerWatch? watch)) _watches[worker] = watch = new WorkerWatch();
-                if (!watch.Running.IsCompleted || Now < watch.NextCheck) continue;
-                watch.Running = CheckAsync(worker, watch, ct);
+                if (watch.Running.IsCompleted && Now >= watch.NextCheck) watch.Running = CheckAsync(worker, watch, ct);
+                if (worker.Status == WorkerStatus.Ready && options.LoadInterval > TimeSpan.Zero && !watch.HasNoLoads && watch.Loading.IsCompleted && Now >= watch.NextLoads)
+                    watch.Loading = ReadLoadsAsync(worker, watch, ct);
             }
             foreach (Worker gone in _watches.Keys.Except(fleet.Now.All).ToArray()) _watches.Remove(gone);
         }
         while (await TickAsync(timer, ct));
+        await Task.WhenAll(_watches.Values.SelectMany(w => new[] { w.Running, w.Loading }));
     }
-
-    private TimeSpan Now => time.GetElapsedTime(0);
 
     private static async Task<bool> TickAsync(PeriodicTimer timer, CancellationToken ct)
     {
@@ -52,21 +58,27 @@ public sealed class FleetMonitor(WorkerFleet fleet, HttpLegTransport http, Route
 
     private async Task CheckAsync(Worker worker, WorkerWatch watch, CancellationToken ct)
     {
-        string? problem = await ProbeAsync(worker, watch, ct);
+        string? problem = options.IsHealthCheckEnabled ? await ProbeAsync(worker, watch, ct) : null;
         if (ct.IsCancellationRequested) return;
         if (problem is null)
         {
             (watch.Successes, watch.Failures) = (watch.Successes + 1, 0);
             int needed = worker.Status == WorkerStatus.Pending ? 1 : options.HealthSuccessThreshold;
-            if (worker.Status is WorkerStatus.Pending or WorkerStatus.NotReady && watch.Successes >= needed) Move(worker, WorkerStatus.Ready, "its health check passed");
+            if (worker.Status is WorkerStatus.Pending or WorkerStatus.NotReady && watch.Successes >= needed)
+            {
+                watch.HasNoLoads = false;
+                Move(worker, WorkerStatus.Ready, "its health check passed");
+            }
         }
         else
         {
             (watch.Successes, watch.Failures) = (0, watch.Failures + 1);
+            // What it says about itself may have changed by the time it is back.
             watch.NextInfo = default;
+            worker.Problem = problem;
             if (worker.Status == WorkerStatus.Ready && watch.Failures >= options.HealthFailureThreshold) Move(worker, WorkerStatus.NotReady, problem);
         }
-        watch.NextCheck = Now + (worker.Status == WorkerStatus.Ready ? options.HealthCheckInterval : PendingInterval);
+        watch.NextCheck = Now + (worker.Status is WorkerStatus.Ready or WorkerStatus.Draining ? options.HealthCheckInterval : PendingInterval);
     }
 
     /// <returns>Null when the worker can be used; otherwise what is wrong.</returns>
@@ -76,9 +88,14 @@ public sealed class FleetMonitor(WorkerFleet fleet, HttpLegTransport http, Route
         using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(ct, limit.Token);
         try
         {
-            (int status, _, _) = await http.CallAsync(HttpMethod.Get, worker.Url + options.HealthCheckEndpoint, worker.Spec.ApiKey, null, either.Token);
-            if (status is < 200 or > 299) return $"GET {options.HealthCheckEndpoint} answered {status}";
-            return Now < watch.NextInfo ? null : await ReadInfoAsync(worker, watch, either.Token);
+            WorkerAnswer health = await GetAsync(worker, options.HealthCheckEndpoint, either.Token);
+            if (!health.IsOk) return $"GET {options.HealthCheckEndpoint} answered {health.Status}";
+            NoteInstance(worker, watch, health.InstanceId);
+            if (Now >= watch.NextInfo && await ReadInfoAsync(worker, watch, either.Token) is { } wrong) return wrong;
+            // Alive with a dead bootstrap server, a prefill worker lets every request wait for its timeout.
+            if (worker is { Role: WorkerRole.Prefill, BootstrapPort: { } port })
+                await http.CallAsync(HttpMethod.Get, $"http://{worker.BootstrapHost}:{port}/health", null, null, either.Token);
+            return null;
         }
         catch (LegException e)
         {
@@ -92,17 +109,19 @@ public sealed class FleetMonitor(WorkerFleet fleet, HttpLegTransport http, Route
 
     private async Task<string?> ReadInfoAsync(Worker worker, WorkerWatch watch, CancellationToken ct)
     {
-        (int status, byte[] body, _) = await http.CallAsync(HttpMethod.Get, worker.Url + "/server_info", worker.Spec.ApiKey, null, ct);
-        if (status == 404) (status, body, _) = await http.CallAsync(HttpMethod.Get, worker.Url + "/get_server_info", worker.Spec.ApiKey, null, ct);
-        if (status is < 200 or > 299) return $"GET /server_info answered {status}";
+        WorkerAnswer answer = await GetAsync(worker, "/server_info", ct);
+        if (answer.Status == 404) answer = await GetAsync(worker, "/get_server_info", ct);
+        if (!answer.IsOk) return $"GET /server_info answered {answer.Status}";
         try
         {
-            WorkerInfo info = WorkerInfo.Parse(body);
-            if (Contradicts(info.DisaggregationMode, worker.Role))
+            WorkerInfo info = WorkerInfo.Parse(answer.Body);
+            if (!options.AllowRoleMismatch && Contradicts(info.DisaggregationMode, worker.Role))
             {
-                logger.RoleMismatch(worker.Url, worker.Role.ToString(), info.DisaggregationMode!);
-                return $"it runs in mode {info.DisaggregationMode}";
+                if (watch.Failures == 0) logger.RoleMismatch(worker.Url, worker.Role.ToString(), info.DisaggregationMode!);
+                return $"role_mismatch: it runs in mode {info.DisaggregationMode}";
             }
+            NoteInstance(worker, watch, info.InstanceId);
+            WarnOfPlainDp(worker, watch, info);
             worker.Learn(info);
             watch.NextInfo = Now + options.ServerInfoInterval;
             return null;
@@ -111,6 +130,46 @@ public sealed class FleetMonitor(WorkerFleet fleet, HttpLegTransport http, Route
         {
             return $"GET /server_info: {e.Message}";
         }
+    }
+
+    private async Task ReadLoadsAsync(Worker worker, WorkerWatch watch, CancellationToken ct)
+    {
+        using CancellationTokenSource limit = new(options.HealthCheckTimeout, time);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(ct, limit.Token);
+        try
+        {
+            WorkerAnswer answer = await GetAsync(worker, "/v1/loads?include=core,disagg,queues,memory", either.Token);
+            if (answer.IsOk) LoadsDocument.Apply(answer.Body, worker, Now);
+            // Older workers do not have it; asked again when the worker was away and came back.
+            else watch.HasNoLoads = answer.Status is 404 or 405 or 501;
+        }
+        catch (Exception e) when (e is LegException or OperationCanceledException or JsonException)
+        {
+            // The health check tells whether the worker is in trouble; without reports the router's own counts decide.
+        }
+        watch.NextLoads = Now + options.LoadInterval;
+    }
+
+    private Task<WorkerAnswer> GetAsync(Worker worker, string path, CancellationToken ct) => http.CallAsync(HttpMethod.Get, worker.Url + path, worker.Spec.ApiKey, null, ct);
+
+    private void NoteInstance(Worker worker, WorkerWatch watch, string? instance)
+    {
+        if (instance is null || instance == watch.InstanceId) return;
+        if (watch.InstanceId is not null)
+        {
+            logger.WorkerRestarted(worker.Url, watch.InstanceId, instance);
+            worker.Forget();
+            onReplaced(worker);
+        }
+        watch.InstanceId = instance;
+    }
+
+    // Such a prefill compares the routed rank with an attention rank that is always 0 and rejects every other one.
+    private void WarnOfPlainDp(Worker worker, WorkerWatch watch, WorkerInfo info)
+    {
+        if (watch.WarnedOfPlainDp || worker.Role != WorkerRole.Prefill || info is not { DpSize: > 1, EnableDpAttention: false, CancelAnytime: false, LoadBalanceMethod: "follow_bootstrap_room" }) return;
+        watch.WarnedOfPlainDp = true;
+        logger.PlainDp(worker.Url, info.DpSize);
     }
 
     private static bool Contradicts(string? mode, WorkerRole role) => mode is not null && role != (mode switch
@@ -123,6 +182,7 @@ public sealed class FleetMonitor(WorkerFleet fleet, HttpLegTransport http, Route
     private void Move(Worker worker, WorkerStatus status, string why)
     {
         worker.Status = status;
+        worker.Problem = status == WorkerStatus.Ready ? null : why;
         logger.WorkerStatusChanged(worker.Url, worker.Role.ToString(), status.ToString(), why);
     }
 }

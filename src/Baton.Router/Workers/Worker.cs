@@ -1,4 +1,5 @@
 using Baton.Core.Ids;
+using Baton.Router.Trouble;
 
 namespace Baton.Router.Workers;
 
@@ -6,24 +7,35 @@ namespace Baton.Router.Workers;
 public sealed class Worker
 {
     private readonly Lock _lock = new();
-    private RankLedger[] _ranks;
+    private readonly BreakerOptions _breaker;
+    private RankState[] _ranks;
+    private WorkerSpec _spec;
     private WorkerInfo _info = WorkerInfo.Unknown;
+    private int _restarts;
     private int _status = (int)WorkerStatus.Pending;
 
-    public Worker(string id, WorkerSpec spec)
+    public Worker(string id, WorkerSpec spec, BreakerOptions? breaker = null)
     {
+        _breaker = breaker ?? new BreakerOptions();
         Id = id;
-        Spec = spec;
+        _spec = spec;
         Url = spec.Url.GetLeftPart(UriPartial.Authority);
         BootstrapHost = spec.Url.Host;
-        _ranks = [.. Enumerable.Range(0, spec.DpSize ?? 1).Select(_ => new RankLedger())];
+        _ranks = [.. Enumerable.Range(0, spec.DpSize ?? 1).Select(_ => new RankState(_breaker))];
         if (spec.DpSize is { } size) _info = _info with { DpSize = size };
     }
 
     /// <summary>Stable name in the control plane, for example <c>w3</c>.</summary>
     public string Id { get; }
 
-    public WorkerSpec Spec { get; }
+    public WorkerSpec Spec => Volatile.Read(ref _spec);
+
+    /// <summary>Takes another specification with the same URL and role; requests in flight stay counted.</summary>
+    public void Respec(WorkerSpec spec)
+    {
+        if (spec.Role != Role || spec.Url != Spec.Url) throw new ArgumentException("URL and role of a worker do not change: replace it.", nameof(spec));
+        Volatile.Write(ref _spec, spec);
+    }
 
     public WorkerRole Role => Spec.Role;
 
@@ -45,12 +57,18 @@ public sealed class Worker
         set => Volatile.Write(ref _status, (int)value);
     }
 
-    /// <summary>One ledger a rank; a request without a rank is booked on the first.</summary>
-    public IReadOnlyList<RankLedger> Ranks => Volatile.Read(ref _ranks);
+    /// <summary>Why it is not ready, for the worker list; null when it is.</summary>
+    public string? Problem { get; set; }
 
-    public RankLedger Ledger(int? rank)
+    /// <summary>It came from <c>--workers-file</c>, and leaves when it is no longer in it.</summary>
+    public bool IsFromFile { get; init; }
+
+    /// <summary>One state a rank; a request without a rank is booked on the first.</summary>
+    public IReadOnlyList<RankState> Ranks => Volatile.Read(ref _ranks);
+
+    public RankState Rank(int? rank)
     {
-        RankLedger[] ranks = Volatile.Read(ref _ranks);
+        RankState[] ranks = Volatile.Read(ref _ranks);
         return ranks[rank is { } r && r < ranks.Length ? r : 0];
     }
 
@@ -60,10 +78,24 @@ public sealed class Worker
         get
         {
             int sum = 0;
-            foreach (RankLedger rank in Volatile.Read(ref _ranks)) sum += rank.Requests;
+            foreach (RankState rank in Volatile.Read(ref _ranks)) sum += rank.Requests;
             return sum;
         }
     }
+
+    /// <summary>The process behind the URL was replaced: what was known of it no longer holds.</summary>
+    public void Forget()
+    {
+        foreach (RankState rank in Volatile.Read(ref _ranks))
+        {
+            rank.Breaker.Reset();
+            rank.Report = null;
+        }
+        Interlocked.Increment(ref _restarts);
+    }
+
+    /// <summary>Replacements seen so far.</summary>
+    public int Restarts => Volatile.Read(ref _restarts);
 
     /// <summary>Takes over what the worker said about itself. A changed dp size keeps the ledgers that both have, so credits stay exact.</summary>
     public void Learn(WorkerInfo info)
@@ -72,8 +104,8 @@ public sealed class Worker
         {
             if (info.DpSize != _ranks.Length)
             {
-                RankLedger[] before = _ranks;
-                Volatile.Write(ref _ranks, [.. Enumerable.Range(0, info.DpSize).Select(r => r < before.Length ? before[r] : new RankLedger())]);
+                RankState[] before = _ranks;
+                Volatile.Write(ref _ranks, [.. Enumerable.Range(0, info.DpSize).Select(r => r < before.Length ? before[r] : new RankState(_breaker))]);
             }
             Volatile.Write(ref _info, info);
         }

@@ -1,9 +1,10 @@
 using Baton.Core.Ids;
+using Baton.Router.Trouble;
 
 namespace Baton.Router.Workers;
 
 /// <summary>The workers of one router. Readers take an immutable snapshot; writers replace it.</summary>
-public sealed class WorkerFleet
+public sealed class WorkerFleet(BreakerOptions? breaker = null)
 {
     private readonly Lock _lock = new();
     private Snapshot _now = Snapshot.Empty;
@@ -25,12 +26,12 @@ public sealed class WorkerFleet
     public Snapshot Now => Volatile.Read(ref _now);
 
     /// <summary>Adds a worker as <see cref="WorkerStatus.Pending"/>, or returns null when the URL is there already.</summary>
-    public Worker? Add(WorkerSpec spec)
+    public Worker? Add(WorkerSpec spec, bool isFromFile = false)
     {
         lock (_lock)
         {
             if (_now.All.Any(w => w.Spec.Url == spec.Url)) return null;
-            Worker worker = new($"w{++_created}", spec);
+            Worker worker = new($"w{++_created}", spec, breaker) { IsFromFile = isFromFile };
             Publish([.. _now.All, worker]);
             return worker;
         }
@@ -41,7 +42,7 @@ public sealed class WorkerFleet
     {
         lock (_lock)
         {
-            Worker worker = new(old.Id, spec);
+            Worker worker = new(old.Id, spec, breaker) { IsFromFile = old.IsFromFile };
             Publish([.. _now.All.Select(w => w == old ? worker : w)]);
             return worker;
         }
@@ -57,7 +58,8 @@ public sealed class WorkerFleet
         }
     }
 
-    public Worker? Find(string id) => Now.All.FirstOrDefault(w => w.Id == id);
+    /// <summary>By id, or by base URL.</summary>
+    public Worker? Find(string idOrUrl) => Now.All.FirstOrDefault(w => w.Id == idOrUrl || w.Url == idOrUrl.TrimEnd('/'));
 
     private void Publish(Worker[] all) => Volatile.Write(ref _now, new Snapshot(
         all,

@@ -20,7 +20,7 @@ internal sealed class RouterHarness : IAsyncDisposable
     {
         List<WorkerSpec> specs =
         [
-            .. prefills.Select(w => new WorkerSpec { Url = new Uri(w.Url), Role = WorkerRole.Prefill, BootstrapPort = 8998 }),
+            .. prefills.Select(w => new WorkerSpec { Url = new Uri(w.Url), Role = WorkerRole.Prefill, BootstrapPort = w.Port }),
             .. decodes.Select(w => new WorkerSpec { Url = new Uri(w.Url), Role = WorkerRole.Decode }),
             .. (unified ?? []).Select(w => new WorkerSpec { Url = new Uri(w.Url), Role = WorkerRole.Unified }),
         ];

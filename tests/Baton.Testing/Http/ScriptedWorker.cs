@@ -7,7 +7,7 @@ using System.Text;
 namespace Baton.Testing.Http;
 
 /// <summary>A worker over a real socket that does what a test says: answers, streams, hangs, cuts, resets.</summary>
-/// <remarks>HTTP/1.1 with keep-alive on port 0 of loopback. <c>/health</c> and <c>/server_info</c> are answered unless the test takes them over.</remarks>
+/// <remarks>HTTP/1.1 with keep-alive on port 0 of loopback. <c>/health</c>, <c>/server_info</c> and <c>/v1/loads</c> are answered unless the test takes them over.</remarks>
 public sealed class ScriptedWorker : IAsyncDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
@@ -37,6 +37,12 @@ public sealed class ScriptedWorker : IAsyncDisposable
 
     /// <summary>The document of <c>/server_info</c>.</summary>
     public string ServerInfo { get; set; }
+
+    /// <summary>The document of <c>/v1/loads</c>; null answers 404.</summary>
+    public string? Loads { get; set; }
+
+    /// <summary>Closes the next kept connection that brings a data request, before any answer; fresh connections are served.</summary>
+    public bool CloseNextUnanswered { get; set; }
 
     /// <summary>Every request that reached <see cref="OnRequest"/>, oldest first.</summary>
     public ConcurrentQueue<ScriptedExchange> Seen { get; } = new();
@@ -94,8 +100,14 @@ public sealed class ScriptedWorker : IAsyncDisposable
         await using NetworkStream stream = new(socket, ownsSocket: true);
         try
         {
+            int served = 0;
             while (await ScriptedExchange.ReadAsync(stream, socket, _stop.Token) is { } exchange)
             {
+                if (served++ > 0 && CloseNextUnanswered && exchange.Method == "POST")
+                {
+                    CloseNextUnanswered = false;
+                    return;
+                }
                 Lines.Enqueue($"{exchange.Method} {exchange.Target}");
                 await AnswerAsync(exchange);
                 if (!exchange.KeepAlive) return;
@@ -115,6 +127,7 @@ public sealed class ScriptedWorker : IAsyncDisposable
     {
         string path = exchange.Target.Split('?')[0];
         if (path == "/health") return OnHealth is { } health ? health(exchange) : exchange.RespondAsync(200, "");
+        if (path == "/v1/loads") return Loads is { } loads ? exchange.RespondAsync(200, loads) : exchange.RespondAsync(404, "{}");
         if (path is "/server_info" or "/get_server_info") return exchange.RespondAsync(200, ServerInfo);
         Seen.Enqueue(exchange);
         return OnRequest(exchange);

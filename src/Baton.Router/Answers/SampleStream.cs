@@ -1,0 +1,101 @@
+using Baton.Router.Bodies;
+using Baton.Router.Errors;
+using Baton.Router.Forwarding;
+
+namespace Baton.Router.Answers;
+
+/// <summary>Weaves the event streams of <c>n</c> samples into one: whole events, each moved to its sample's index, one end for all.</summary>
+internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClientReply reply) : IDisposable
+{
+    private readonly Lock _beginning = new();
+    private readonly SemaphoreSlim _turn = new(1, 1);
+    private byte[]? _id;
+    private byte[]? _usageTemplate;
+    private long _completionTokens;
+
+    /// <summary>The reply that one sample's attempts write to.</summary>
+    public IClientReply Sample(int index) => new SampleReply(this, index);
+
+    /// <summary>All samples ended well: the usage of all, then the end.</summary>
+    public async Task FinishAsync(CancellationToken ct)
+    {
+        if (_usageTemplate is { } template)
+            await reply.WriteAsync(Framed(SampleMerge.Usage(template, _completionTokens, _id)), ct);
+        await reply.WriteAsync("data: [DONE]\n\n"u8.ToArray(), ct);
+    }
+
+    public async Task CutAsync(RouterError error)
+    {
+        await _turn.WaitAsync();
+        try
+        {
+            await reply.WriteAsync((byte[])[.. Framed(error.ToJson()), .. "data: [DONE]\n\n"u8], CancellationToken.None);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    public void Dispose() => _turn.Dispose();
+
+    private async ValueTask PassOnAsync(int sample, ReadOnlyMemory<byte> sse, CancellationToken ct)
+    {
+        ReadOnlyMemory<byte> data = SseSplitter.Data(sse);
+        if (SseSplitter.IsDone(sse)) return;
+        await _turn.WaitAsync(ct);
+        try
+        {
+            if (data.IsEmpty) await reply.WriteAsync(sse, ct);
+            else if (endpoint != DataEndpoint.Generate && SampleMerge.UsageOf(data.Span) is { } usage)
+            {
+                _completionTokens += usage.Completion;
+                _usageTemplate = data.ToArray();
+            }
+            else
+            {
+                _id ??= JsonPlaces.Find(data.Span, "id") is var id && !JsonPlaces.IsEmpty(id) ? data.Span[id].ToArray() : null;
+                await reply.WriteAsync(Framed(SampleMerge.Event(endpoint, data.Span, sample, sampleCount, _id)), ct);
+            }
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    private static byte[] Framed(byte[] json) => [.. "data: "u8, .. json, .. "\n\n"u8];
+
+    private sealed class SampleReply(SampleStream stream, int index) : IClientReply
+    {
+        private readonly SseSplitter _events = new();
+
+        public bool HasStarted { get; private set; }
+
+        public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+        {
+            HasStarted = true;
+            lock (stream._beginning)
+                if (!stream.IsStarted) stream.Begin(status, headers);
+        }
+
+        public async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken ct)
+        {
+            _events.Add(bytes.Span);
+            while (_events.TryTake(out ReadOnlyMemory<byte> sse))
+            {
+                // The error event of a cut sample is written once for all of them.
+                if (sse.Span.StartsWith("data: {\"error\""u8)) continue;
+                await stream.PassOnAsync(index, sse, ct);
+            }
+        }
+
+        public void Abort()
+        {
+        }
+    }
+
+    private bool IsStarted => reply.HasStarted;
+
+    private void Begin(int status, IEnumerable<KeyValuePair<string, string>> headers) => reply.Start(status, headers);
+}

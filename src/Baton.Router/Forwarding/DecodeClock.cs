@@ -1,0 +1,62 @@
+using Baton.Router.Errors;
+
+namespace Baton.Router.Forwarding;
+
+/// <summary>The deadlines of one decode leg in one token: first byte, progress, the whole request, the client's leaving and the router's end.</summary>
+internal sealed class DecodeClock : IDisposable
+{
+    private readonly RouterOptions _options;
+    private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _timer;
+    private readonly CancellationTokenSource _any;
+    private readonly CancellationToken _shutdown;
+    private readonly long _start;
+    private string _waitingFor = "an answer";
+
+    public DecodeClock(RouterOptions options, TimeProvider time, CancellationToken clientGone, CancellationToken shutdown)
+    {
+        (_options, _time, _start) = (options, time, time.GetTimestamp());
+        _timer = new CancellationTokenSource(options.RequestTimeout, time);
+        _any = CancellationTokenSource.CreateLinkedTokenSource(_timer.Token, clientGone, shutdown);
+        _shutdown = shutdown;
+    }
+
+    public CancellationToken Token => _any.Token;
+
+    /// <summary>Until decode's first byte: the TTFT deadline when there is one.</summary>
+    public void ExpectFirstByte()
+    {
+        _waitingFor = "its first byte";
+        if (_options.TtftTimeout > TimeSpan.Zero) _timer.CancelAfter(Least(_options.TtftTimeout));
+    }
+
+    /// <summary>From here to the next call no more than the stall deadline may pass.</summary>
+    public CancellationToken ExpectProgress()
+    {
+        _waitingFor = "the next bytes";
+        _timer.CancelAfter(Least(_options.StallTimeout));
+        return _any.Token;
+    }
+
+    public void Cancel() => _timer.Cancel();
+
+    public RouterError Explain(string worker, Exception e, bool began) => _shutdown.IsCancellationRequested
+        ? new RouterError(503, "draining", "The router is shutting down and its grace period is over. Send the request again, to another router.") { IsRetryable = true }
+        : e is InvalidDataException
+        ? new RouterError(502, "read_response_failed", $"The worker {worker}: {e.Message}") { Leg = ErrorLeg.Decode, Worker = worker, IsWorkerFault = true }
+        : new RouterError(504, began || _waitingFor == "the next bytes" ? "stream_stalled" : "first_token_timeout",
+            $"The worker {worker} was waited for too long: {_waitingFor} did not come in time ({_time.GetElapsedTime(_start).TotalSeconds:0.###} s since the leg was sent).")
+        { Leg = ErrorLeg.Decode, Worker = worker, IsRetryable = true, IsWorkerFault = true };
+
+    public void Dispose()
+    {
+        _any.Dispose();
+        _timer.Dispose();
+    }
+
+    private TimeSpan Least(TimeSpan wait)
+    {
+        TimeSpan left = _options.RequestTimeout - _time.GetElapsedTime(_start);
+        return left < TimeSpan.Zero ? TimeSpan.Zero : left < wait ? left : wait;
+    }
+}

@@ -1,0 +1,162 @@
+namespace Baton.Router.Trouble;
+
+/// <summary>0, 1 and 2 as <c>baton_worker_cb_state</c> reports them.</summary>
+public enum BreakerState
+{
+    Closed = 0,
+    Open = 1,
+    HalfOpen = 2,
+}
+
+/// <summary>How one leg ended, as far as its worker is to blame.</summary>
+public enum LegOutcome
+{
+    Success,
+    /// <summary>Transport error, 5xx except a 503 that names a time to retry, a cut or stalled stream.</summary>
+    Failure,
+    /// <summary>Says nothing about the worker: cancelled by us, or a 4xx that the client earned.</summary>
+    Neutral,
+}
+
+/// <summary>When a breaker opens and closes.</summary>
+public sealed record BreakerOptions
+{
+    /// <summary>Failures in a row that open it.</summary>
+    public int FailureThreshold { get; init; } = 10;
+    /// <summary>Successes in a row that close it again.</summary>
+    public int SuccessThreshold { get; init; } = 2;
+    /// <summary>How long it stays open before one probe is let through.</summary>
+    public TimeSpan OpenTime { get; init; } = TimeSpan.FromSeconds(15);
+    /// <summary>The window of the failure ratio.</summary>
+    public TimeSpan Window { get; init; } = TimeSpan.FromSeconds(60);
+    /// <summary>Share of failures in the window that opens it as well, once there are <see cref="RatioMinimum"/> outcomes.</summary>
+    public double FailureRatio { get; init; } = 0.5;
+    public int RatioMinimum { get; init; } = 20;
+    public bool IsEnabled { get; init; } = true;
+}
+
+/// <summary>Keeps requests away from a rank that keeps failing, and lets one probe at a time find out whether it recovered.</summary>
+/// <remarks>Thread-safe; time is an argument. Open becomes half-open lazily, at the next look after the open time.</remarks>
+public sealed class CircuitBreaker(BreakerOptions options)
+{
+    private const int Slots = 6;
+    private readonly Lock _lock = new();
+    private readonly int[] _good = new int[Slots];
+    private readonly int[] _bad = new int[Slots];
+    private long _slot;
+    private int _failures, _successes;
+    private bool _probing;
+    private TimeSpan _openedAt;
+    private BreakerState _state;
+
+    public BreakerState State
+    {
+        get
+        {
+            lock (_lock) return _state;
+        }
+    }
+
+    /// <summary>When it failed last; the panic choice takes the one that failed longest ago.</summary>
+    public TimeSpan LastFailure { get; private set; } = TimeSpan.MinValue;
+
+    /// <summary>Moves between states since the start.</summary>
+    public long Transitions { get; private set; }
+
+    public int ConsecutiveFailures => Volatile.Read(ref _failures);
+
+    /// <summary>Whether a request may go there now. Does not reserve the probe: see <see cref="Begin"/>.</summary>
+    public bool Admits(TimeSpan now)
+    {
+        if (!options.IsEnabled) return true;
+        lock (_lock)
+        {
+            if (_state == BreakerState.Open && now - _openedAt >= options.OpenTime) Move(BreakerState.HalfOpen);
+            return _state switch
+            {
+                BreakerState.Closed => true,
+                BreakerState.HalfOpen => !_probing,
+                _ => false,
+            };
+        }
+    }
+
+    /// <summary>A request goes there. In half-open it is the probe.</summary>
+    /// <returns>Whether this request is the probe; hand it to <see cref="End"/>.</returns>
+    public bool Begin()
+    {
+        lock (_lock)
+        {
+            if (_state != BreakerState.HalfOpen || _probing) return false;
+            return _probing = true;
+        }
+    }
+
+    public void End(LegOutcome outcome, bool wasProbe, TimeSpan now)
+    {
+        if (!options.IsEnabled) return;
+        lock (_lock)
+        {
+            if (wasProbe) _probing = false;
+            if (outcome == LegOutcome.Neutral) return;
+            Count(outcome == LegOutcome.Failure, now);
+            if (outcome == LegOutcome.Failure) Failed(now);
+            else Succeeded();
+        }
+    }
+
+    /// <summary>Forgets everything: the process behind the URL was replaced.</summary>
+    public void Reset()
+    {
+        lock (_lock)
+        {
+            Array.Clear(_good);
+            Array.Clear(_bad);
+            (_failures, _successes, _probing) = (0, 0, false);
+            if (_state != BreakerState.Closed) Move(BreakerState.Closed);
+        }
+    }
+
+    private void Failed(TimeSpan now)
+    {
+        LastFailure = now;
+        _successes = 0;
+        _failures++;
+        bool opens = _state == BreakerState.HalfOpen || (_state == BreakerState.Closed && (_failures >= options.FailureThreshold || RatioIsBad()));
+        if (!opens) return;
+        _openedAt = now;
+        Move(BreakerState.Open);
+    }
+
+    private void Succeeded()
+    {
+        _failures = 0;
+        // A success of a request that was under way when the breaker opened proves as much as a probe's.
+        if (_state == BreakerState.Closed || ++_successes < options.SuccessThreshold) return;
+        Array.Clear(_bad);
+        Array.Clear(_good);
+        Move(BreakerState.Closed);
+    }
+
+    private void Move(BreakerState to)
+    {
+        _state = to;
+        _successes = 0;
+        _probing = false;
+        Transitions++;
+    }
+
+    private bool RatioIsBad()
+    {
+        int bad = _bad.Sum(), all = bad + _good.Sum();
+        return all >= options.RatioMinimum && bad >= all * options.FailureRatio;
+    }
+
+    private void Count(bool failed, TimeSpan now)
+    {
+        long slot = now.Ticks / Math.Max(1, options.Window.Ticks / Slots);
+        for (long passed = Math.Max(_slot + 1, slot - Slots + 1); passed <= slot; passed++) _good[passed % Slots] = _bad[passed % Slots] = 0;
+        _slot = Math.Max(_slot, slot);
+        (failed ? _bad : _good)[_slot % Slots]++;
+    }
+}

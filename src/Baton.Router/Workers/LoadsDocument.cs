@@ -1,0 +1,30 @@
+using System.Text.Json;
+
+namespace Baton.Router.Workers;
+
+/// <summary>A worker's <c>/v1/loads</c>: one element a rank, missing numbers are 0.</summary>
+internal static class LoadsDocument
+{
+    /// <exception cref="JsonException">Not the document we know.</exception>
+    public static void Apply(ReadOnlyMemory<byte> utf8, Worker worker, TimeSpan now)
+    {
+        using JsonDocument document = JsonDocument.Parse(utf8);
+        JsonElement root = document.RootElement;
+        // A bare array as well: the envelope differs between SGLang's versions.
+        JsonElement list = root.ValueKind == JsonValueKind.Array ? root
+            : root.ValueKind == JsonValueKind.Object && root.TryGetProperty("loads", out JsonElement loads) ? loads : default;
+        if (list.ValueKind != JsonValueKind.Array) throw new JsonException("/v1/loads has no list of loads.");
+        foreach (JsonElement load in list.EnumerateArray())
+        {
+            int rank = (int)Number(load, "dp_rank");
+            if (rank < 0 || rank >= worker.Ranks.Count) continue;
+            worker.Ranks[rank].Report = new RankReport(
+                now, (int)Number(load, "num_running_reqs"), (int)Number(load, "num_waiting_reqs"), (long)Number(load, "num_used_tokens"),
+                (long)Number(load, "max_total_num_tokens"), Number(load, "token_usage"), (long)Number(load, "num_waiting_uncached_tokens"),
+                Number(load, "gen_throughput"), Number(load, "cache_hit_rate"));
+        }
+    }
+
+    private static double Number(JsonElement load, string name) =>
+        load.ValueKind == JsonValueKind.Object && load.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : 0;
+}
