@@ -1,10 +1,12 @@
 using Baton.Benchmarks;
+using Baton.Benchmarks.Router;
 
 // One measurement a name: dotnet run -c Release --project bench/Baton.Benchmarks -- NAME [arguments]
 // Each compares with its baseline in the same run and prints the ratio; results/ keeps what it wrote.
 SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
     ["bootstrap"] = BootstrapBenchmark.RunAsync,
+    [RouterMeasurement.Name] = RouterMeasurement.RunAsync,
     ["decode-throughput"] = DecodeThroughput.Run,
     ["engine-handover"] = EngineHandover.Run,
     ["handover-share"] = HandoverShare.RunAsync,

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Baton.Core.Ids;
-using Baton.Core.Metrics;
 using Baton.Router.Errors;
 using Baton.Router.Workers;
 
@@ -12,7 +11,12 @@ public sealed class RouterMetrics : IDisposable
 {
     public const string MeterName = "Baton.Router";
 
-    private static readonly InstrumentAdvice<double> Seconds = new() { HistogramBucketBoundaries = PrometheusText.DefaultSecondsBounds };
+    // From 100 us, the router's own cost, to 120 s, a long answer.
+    private static readonly InstrumentAdvice<double> Seconds = new()
+    {
+        HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
+    };
+
     private readonly Meter _meter = new(MeterName);
     private readonly Counter<long> _requests, _errors, _responses, _branches, _workerErrors, _retries, _exhausted, _cancelled;
     private readonly Histogram<double> _duration, _ttft, _prefill, _overhead, _queue;

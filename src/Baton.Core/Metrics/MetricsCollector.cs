@@ -39,6 +39,11 @@ public sealed class MetricsCollector : IDisposable
     /// <summary>Reads the observable instruments and returns a copy of everything, ordered by name.</summary>
     public IReadOnlyList<MetricSnapshot> Collect()
     {
+        // What an observable instrument no longer reports (a worker that left) has to vanish.
+        lock (_lock)
+        {
+            foreach (InstrumentSeries series in _instruments.Values) series.BeginObservation();
+        }
         _listener.RecordObservableInstruments();
         lock (_lock) return [.. _instruments.Values.Select(series => series.Snapshot()).OrderBy(metric => metric.Name, StringComparer.Ordinal)];
     }
@@ -67,6 +72,11 @@ public sealed class MetricsCollector : IDisposable
         private readonly Dictionary<string, Series> _series = new(StringComparer.Ordinal);
         private readonly bool _isObservable = instrument.IsObservable;
         private readonly MetricKind _kind = KindOf(instrument);
+
+        public void BeginObservation()
+        {
+            if (_isObservable) _series.Clear();
+        }
 
         public bool TryRecord(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
         {

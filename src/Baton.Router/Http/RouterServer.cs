@@ -32,7 +32,7 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly KeyRing _keys;
     private readonly RequestHeads _heads;
     private readonly RouterMetrics _metrics;
-    private readonly PrometheusText _prometheus;
+    private readonly MetricsCollector _collector;
     private readonly HttpLegTransport _transport;
     private readonly PdForwarder _forwarder;
     private readonly FleetMonitor _monitor;
@@ -62,7 +62,7 @@ public sealed class RouterServer : IAsyncDisposable
             if (fleet.Add(spec) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.", nameof(workers));
         Router = new PdRouter(options, fleet, seed);
         _metrics = new RouterMetrics(Router);
-        _prometheus = new PrometheusText(_metrics.Owns);
+        _collector = new MetricsCollector(_metrics.Owns);
         _keys = new KeyRing(options.ApiKeys);
         _heads = new RequestHeads(options.ForwardHeaders, keepsAuthorization: !_keys.IsEmpty);
         _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1));
@@ -133,7 +133,7 @@ public sealed class RouterServer : IAsyncDisposable
         await _background;
         await _app.DisposeAsync();
         _transport.Dispose();
-        _prometheus.Dispose();
+        _collector.Dispose();
         _metrics.Dispose();
         _deep.Dispose();
         _stop.Dispose();
@@ -182,7 +182,7 @@ public sealed class RouterServer : IAsyncDisposable
             ("GET", "/health" or "/liveness") => Reply.BytesAsync(context, 200, "{\"status\":\"ok\"}"u8.ToArray(), "application/json"),
             ("GET", "/readiness") => ReadinessAsync(context),
             ("GET", "/health_generate") => _info.HealthGenerateAsync(context),
-            ("GET", "/metrics") => Reply.TextAsync(context, 200, _prometheus.Render(), PrometheusText.ContentType),
+            ("GET", "/metrics") => Reply.TextAsync(context, 200, PrometheusText.Write(_collector.Collect()), PrometheusText.ContentType),
             ("GET", "/v1/models") => GuardedAsync(context, _info.ModelsAsync),
             ("GET", "/server_info" or "/get_server_info" or "/model_info" or "/get_model_info") => GuardedAsync(context, _info.ProxyAsync),
             ("POST", "/v1/tokenize" or "/v1/detokenize" or "/tokenize" or "/detokenize") => GuardedAsync(context, _info.ProxyAsync),

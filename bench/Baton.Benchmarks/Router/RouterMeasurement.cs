@@ -1,0 +1,137 @@
+using System.Diagnostics;
+using System.Text;
+using Baton.Core.Ids;
+using Baton.Router;
+using Baton.Router.Bodies;
+using Baton.Router.Http;
+using Baton.Router.Workers;
+
+namespace Baton.Benchmarks.Router;
+
+/// <summary>What the router costs: latency beside a direct call to the same worker, saturated requests/s, the body split, allocations.</summary>
+internal static class RouterMeasurement
+{
+    public const string Name = "router";
+    private const int Rate = 500;
+    private const int Connections = 16;
+
+    public static async Task<int> RunAsync(string[] args)
+    {
+        double seconds = args.Length > 0 ? double.Parse(args[0]) : 6;
+        using TrivialWorker prefill = new(), decode = new();
+        await using RouterServer server = new(
+            new RouterOptions { Host = "127.0.0.1", Port = 0, LoadInterval = TimeSpan.Zero, HealthCheckInterval = TimeSpan.FromSeconds(60) },
+            [new WorkerSpec { Url = prefill.Url, Role = WorkerRole.Prefill }, new WorkerSpec { Url = decode.Url, Role = WorkerRole.Decode }], TimeProvider.System, seed: 1);
+        await server.StartAsync(CancellationToken.None);
+        if ((await server.WaitUntilReadyAsync(TimeSpan.FromSeconds(10), CancellationToken.None)).Count > 0) throw new InvalidOperationException("The trivial workers did not become ready.");
+
+        List<object> rows = [];
+        foreach ((int bytes, bool stream) in new[] { (1024, false), (1024, true), (32 * 1024, false), (32 * 1024, true) })
+        {
+            string body = Body(bytes, stream);
+            await OpenLoopAsync(server.Url.Port, body, 2);
+            Latencies direct = await OpenLoopAsync(decode.Port, body, seconds), routed = await OpenLoopAsync(server.Url.Port, body, seconds);
+            (double directRate, double directAllocated) = await SaturateAsync(decode.Port, body, seconds / 2);
+            (double routedRate, double routedAllocated) = await SaturateAsync(server.Url.Port, body, seconds / 2);
+            var row = new
+            {
+                body_bytes = bytes,
+                stream,
+                direct_p50_us = direct.P50,
+                direct_p99_us = direct.P99,
+                routed_p50_us = routed.P50,
+                routed_p99_us = routed.P99,
+                added_p50_us = Math.Round(routed.P50 - direct.P50, 1),
+                added_p99_us = Math.Round(routed.P99 - direct.P99, 1),
+                direct_saturated_rps = Math.Round(directRate),
+                routed_saturated_rps = Math.Round(routedRate),
+                ratio = Math.Round(routedRate / directRate, 3),
+                allocated_bytes_per_request = Math.Round(routedAllocated - directAllocated),
+            };
+            rows.Add(row);
+            Console.WriteLine(row);
+        }
+        var split = SplitBody();
+        Console.WriteLine(split);
+        ResultFile.Write(Name, $"dotnet run -c Release --project bench/Baton.Benchmarks -- {Name} {seconds}", new { rate_rps = Rate, connections = Connections, rows, split });
+        return 0;
+    }
+
+    private readonly record struct Latencies(double P50, double P99);
+
+    /// <summary>Requests at fixed times whatever the answers do; a request that had to wait for a connection waits on the clock.</summary>
+    private static async Task<Latencies> OpenLoopAsync(int port, string body, double seconds)
+    {
+        int total = (int)(Rate * seconds);
+        double[] micros = new double[total];
+        int next = -1;
+        long start = Stopwatch.GetTimestamp();
+        await Task.WhenAll(Enumerable.Range(0, Connections).Select(async _ =>
+        {
+            using RawClient client = await RawClient.ConnectAsync(port, body);
+            while (Interlocked.Increment(ref next) is var mine && mine < total)
+            {
+                TimeSpan due = TimeSpan.FromSeconds((double)mine / Rate);
+                TimeSpan wait = due - Stopwatch.GetElapsedTime(start);
+                // A timer is a millisecond late: latency is counted from the actual start, unless the start itself is overdue by more.
+                if (wait > TimeSpan.Zero) await Task.Delay(wait);
+                long began = Stopwatch.GetTimestamp();
+                await client.AskAsync();
+                micros[mine] = Stopwatch.GetElapsedTime(began).TotalMicroseconds;
+            }
+        }));
+        Array.Sort(micros);
+        return new Latencies(Math.Round(micros[total / 2], 1), Math.Round(micros[(int)(total * 0.99)], 1));
+    }
+
+    private static async Task<(double Rate, double AllocatedPerRequest)> SaturateAsync(int port, string body, double seconds)
+    {
+        long done = 0;
+        long start = Stopwatch.GetTimestamp();
+        long allocated = GC.GetTotalAllocatedBytes();
+        await Task.WhenAll(Enumerable.Range(0, Connections).Select(async _ =>
+        {
+            using RawClient client = await RawClient.ConnectAsync(port, body);
+            while (Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
+            {
+                await client.AskAsync();
+                Interlocked.Increment(ref done);
+            }
+        }));
+        return (done / Stopwatch.GetElapsedTime(start).TotalSeconds, (double)(GC.GetTotalAllocatedBytes() - allocated) / done);
+    }
+
+    /// <summary>Reading an 8 KiB body and writing both legs from it.</summary>
+    private static object SplitBody()
+    {
+        const int rounds = 20_000;
+        byte[] chat = Encoding.UTF8.GetBytes(Chat(8 * 1024));
+        PairingFields pairing = new("127.0.0.1", 8998, [1L << 62], false);
+        for (int i = 0; i < rounds; i++) Once();
+        long allocated = GC.GetAllocatedBytesForCurrentThread();
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < rounds; i++) Once();
+        double micros = Stopwatch.GetElapsedTime(start).TotalMicroseconds / rounds;
+        return new { body_bytes = chat.Length, split_us = Math.Round(micros, 2), allocated_bytes = (GC.GetAllocatedBytesForCurrentThread() - allocated) / rounds };
+
+        void Once()
+        {
+            ClientBody body = ClientBodyReader.Read(chat, DataEndpoint.Chat);
+            LegBody.Write(body, null, pairing, 1, null).Dispose();
+            LegBody.Write(body, null, pairing, 0, 1).Dispose();
+        }
+    }
+
+    private static string Body(int bytes, bool stream)
+    {
+        string frame = $$$"""{"text":"","stream":{{{(stream ? "true" : "false")}}},"sampling_params":{"max_new_tokens":16,"temperature":0}}""";
+        return frame.Replace("\"text\":\"\"", $"\"text\":\"{new string('a', Math.Max(1, bytes - frame.Length))}\"", StringComparison.Ordinal);
+    }
+
+    private static string Chat(int bytes)
+    {
+        StringBuilder messages = new();
+        for (int i = 0; messages.Length < bytes - 200; i++) messages.Append($$"""{"role":"{{(i % 2 == 0 ? "user" : "assistant")}}","content":"Message number {{i}} of a conversation, long enough to be one."},""");
+        return $$"""{"model":"demo","messages":[{{messages.ToString().TrimEnd(',')}}],"temperature":0.7,"max_tokens":128,"stream":true,"user":"u"}""";
+    }
+}
