@@ -7,6 +7,7 @@ SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
     ["bootstrap"] = BootstrapBenchmark.RunAsync,
     [RouterMeasurement.Name] = RouterMeasurement.RunAsync,
+    [RouterChaos.Name] = RouterChaos.RunAsync,
     ["decode-throughput"] = DecodeThroughput.Run,
     ["engine-handover"] = EngineHandover.Run,
     ["handover-share"] = HandoverShare.RunAsync,

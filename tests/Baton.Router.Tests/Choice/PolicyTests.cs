@@ -1,0 +1,224 @@
+using System.Text;
+using Baton.Core.Ids;
+using Baton.Router.Bodies;
+using Baton.Router.Choice;
+using Baton.Router.Rooms;
+using Baton.Router.Workers;
+
+namespace Baton.Router.Tests.Choice;
+
+public sealed class PolicyTests
+{
+    private static readonly RequestFacts Facts = new() { Endpoint = DataEndpoint.Generate };
+
+    private static List<Candidate> Candidates(int count, WorkerRole role = WorkerRole.Prefill) =>
+        [.. Enumerable.Range(0, count).Select(i => new Candidate(new Worker($"w{i}", new WorkerSpec { Url = new Uri($"http://h{i}:1"), Role = role }), null))];
+
+    private static PolicyRequest Request(string prompt = "", string? key = null, WorkerRole role = WorkerRole.Prefill, int chars = 0, double seconds = 0) =>
+        new(role, Facts with { PromptChars = chars, PromptTokens = 1 }, key, Encoding.UTF8.GetBytes(prompt), TimeSpan.FromSeconds(seconds));
+
+    private static RankReport Report(double usage, long waiting = 0) => new(TimeSpan.Zero, 0, 0, 0, 100, usage, waiting, 0, 0);
+
+    [Fact]
+    public void Least_load_on_prefill_counts_prompt_tokens_and_not_requests()
+    {
+        List<Candidate> candidates = Candidates(2);
+        candidates[0].State.Take(1, 5000);
+        for (int i = 0; i < 5; i++) candidates[1].State.Take(1, 10);
+
+        Assert.Equal(1, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
+    }
+
+    [Fact]
+    public void Least_load_on_decode_counts_sequences_and_a_full_cache()
+    {
+        List<Candidate> candidates = Candidates(2, WorkerRole.Decode);
+        LeastLoadPolicy policy = new(new PolicyOptions());
+        candidates[0].State.Take(3, 10);
+        candidates[1].State.Take(2, 9999);
+        int bySequences = policy.Pick(candidates, Request(role: WorkerRole.Decode)).Index;
+
+        candidates[1].State.Report = Report(0.9);
+
+        Assert.Equal((1, 0), (bySequences, policy.Pick(candidates, Request(role: WorkerRole.Decode)).Index));
+    }
+
+    [Fact]
+    public void Least_load_sees_what_other_routers_sent_by_the_report()
+    {
+        List<Candidate> candidates = Candidates(2);
+        candidates[0].State.Report = Report(0, waiting: 100_000);
+        candidates[1].State.Take(1, 500);
+
+        Assert.Equal(1, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
+    }
+
+    [Fact]
+    public void An_idle_fleet_is_used_in_turn()
+    {
+        List<Candidate> candidates = Candidates(3);
+        LeastLoadPolicy policy = new(new PolicyOptions());
+        List<int> picks = [];
+
+        for (int i = 0; i < 6; i++)
+        {
+            int pick = policy.Pick(candidates, Request()).Index;
+            picks.Add(pick);
+            candidates[pick].State.Take(1, 10);
+            candidates[pick].State.Return(1, 10);
+        }
+
+        Assert.Equal([0, 1, 2, 0, 1, 2], picks);
+    }
+
+    [Fact]
+    public void Power_of_two_draws_two_distinct_ones_and_takes_the_less_loaded()
+    {
+        List<Candidate> candidates = Candidates(2);
+        candidates[0].State.Take(5, 0);
+        PowerOfTwoPolicy policy = new(new RouterRandom(1));
+
+        Assert.All(Enumerable.Range(0, 100), _ => Assert.Equal(1, policy.Pick(candidates, Request()).Index));
+    }
+
+    [Fact]
+    public void C30_a_match_must_be_more_than_the_threshold()
+    {
+        CacheAwarePolicy policy = new(new PolicyOptions { CacheThreshold = 0.5 });
+        List<Candidate> candidates = Candidates(2);
+        PolicyPick first = policy.Pick(candidates, Request("0123456789\""));
+        candidates[first.Index].State.Take(3, 0);
+
+        PolicyPick half = policy.Pick(candidates, Request("01234abcde\"") with { IsDryRun = true });
+        PolicyPick more = policy.Pick(candidates, Request("012345abcd\"") with { IsDryRun = true });
+
+        Assert.Equal(("cache_miss", 1 - first.Index), (half.Branch, half.Index));
+        Assert.Equal(("cache_hit", first.Index), (more.Branch, more.Index));
+    }
+
+    [Theory]
+    [InlineData(64, 0, "cache_hit")]
+    [InlineData(65, 0, "imbalanced")]
+    [InlineData(300, 200, "cache_hit")]
+    [InlineData(301, 200, "imbalanced")]
+    public void C30_imbalance_needs_the_difference_and_the_ratio(int hot, int cold, string branch)
+    {
+        CacheAwarePolicy policy = new(new PolicyOptions());
+        List<Candidate> candidates = Candidates(2);
+        int owner = policy.Pick(candidates, Request("the whole conversation\"")).Index;
+        candidates[owner].State.Take(hot, 0);
+        candidates[1 - owner].State.Take(cold, 0);
+
+        PolicyPick pick = policy.Pick(candidates, Request("the whole conversation\""));
+
+        Assert.Equal(branch, pick.Branch);
+        Assert.Equal(branch == "cache_hit" ? owner : 1 - owner, pick.Index);
+    }
+
+    [Fact]
+    public void A_conversation_goes_back_to_where_its_last_turn_was_even_if_another_shares_the_system_prompt()
+    {
+        CacheAwarePolicy policy = new(new PolicyOptions());
+        List<Candidate> candidates = Candidates(2);
+        string system = "[{\"role\":\"system\",\"content\":\"short\"}";
+        string one = system + ",{\"role\":\"user\",\"content\":\"" + new string('a', 200) + "\"}", two = system + ",{\"role\":\"user\",\"content\":\"" + new string('b', 200) + "\"}";
+        int first = policy.Pick(candidates, Request(one + "]")).Index;
+        candidates[first].State.Take(1, 0);
+        int second = policy.Pick(candidates, Request(two + "]")).Index;
+        candidates[second].State.Take(5, 0);
+
+        int again = policy.Pick(candidates, Request(two + ",{\"role\":\"user\",\"content\":\"next\"}]")).Index;
+
+        Assert.NotEqual(first, second);
+        Assert.Equal(second, again);
+    }
+
+    [Fact]
+    public void A_replaced_worker_is_forgotten()
+    {
+        CacheAwarePolicy policy = new(new PolicyOptions());
+        List<Candidate> candidates = Candidates(2);
+        int owner = policy.Pick(candidates, Request("some long prompt\"")).Index;
+
+        policy.Forget(candidates[owner].Worker);
+
+        Assert.Equal("cache_miss", policy.Pick(candidates, Request("some long prompt\"")).Branch);
+    }
+
+    [Fact]
+    public void The_tree_keeps_the_longest_prefix_of_each_candidate_and_stays_within_its_size()
+    {
+        PrefixTree tree = new();
+        List<Candidate> candidates = Candidates(2);
+        Random random = new(4);
+        Dictionary<Candidate, List<string>> seen = candidates.ToDictionary(c => c, _ => new List<string>());
+        for (int i = 0; i < 500; i++)
+        {
+            string text = string.Concat(Enumerable.Range(0, random.Next(1, 12)).Select(_ => "ab"[random.Next(2)]));
+            Candidate who = candidates[random.Next(2)];
+            tree.Insert(Encoding.UTF8.GetBytes(text), who);
+            seen[who].Add(text);
+            string asked = string.Concat(Enumerable.Range(0, 14).Select(_ => "ab"[random.Next(2)]));
+
+            (int matched, Candidate? owner) = tree.Match(Encoding.UTF8.GetBytes(asked), candidates);
+
+            int best = seen.Values.SelectMany(t => t).Max(t => t.Zip(asked).TakeWhile(p => p.First == p.Second).Count());
+            Assert.Equal(best, matched);
+            if (best > 0) Assert.Contains(seen[owner!.Value], t => t.StartsWith(asked[..best], StringComparison.Ordinal));
+        }
+
+        tree.Evict(20);
+
+        Assert.All(candidates, c => Assert.InRange(tree.SizeOf(c), 0, 20));
+    }
+
+    [Fact]
+    public void A_key_stays_where_it_is_and_only_the_keys_of_a_lost_candidate_move()
+    {
+        ConsistentHashPolicy policy = new(new PolicyOptions(), isBounded: false);
+        List<Candidate> candidates = Candidates(5);
+        string[] keys = [.. Enumerable.Range(0, 1000).Select(i => $"session-{i}")];
+        Candidate[] before = [.. keys.Select(k => candidates[policy.Pick(candidates, Request(key: k)).Index])];
+        List<Candidate> left = [.. candidates.Where((_, i) => i != 2)];
+
+        Candidate[] after = [.. keys.Select(k => left[policy.Pick(left, Request(key: k)).Index])];
+
+        Assert.All(before.Zip(after), p => Assert.True(p.First == candidates[2] || p.First == p.Second));
+        Assert.All(candidates, c => Assert.InRange(before.Count(b => b == c), 100, 320));
+    }
+
+    [Fact]
+    public void A_bounded_ring_walks_past_a_candidate_far_above_the_mean()
+    {
+        List<Candidate> candidates = Candidates(4);
+        int owner = new ConsistentHashPolicy(new PolicyOptions(), isBounded: false).Pick(candidates, Request(key: "k")).Index;
+        candidates[owner].State.Take(10, 0);
+
+        PolicyPick pick = new ConsistentHashPolicy(new PolicyOptions(), isBounded: true).Pick(candidates, Request(key: "k"));
+
+        Assert.NotEqual(owner, pick.Index);
+        Assert.Equal("ring_next", pick.Branch);
+    }
+
+    [Fact]
+    public void Buckets_follow_prompt_length_and_answer_only_candidates_at_hand()
+    {
+        BucketPolicy policy = new(new PolicyOptions { BalanceAbsThreshold = int.MaxValue });
+        List<Candidate> three = Candidates(3);
+
+        int[] picks = [.. new[] { 10, 1400, 4000, 9_000_000 }.Select(chars => policy.Pick(three, Request(chars: chars)).Index)];
+        PolicyPick fewer = policy.Pick([three[2]], Request(chars: 10));
+
+        Assert.Equal([0, 1, 2, 2], picks);
+        Assert.Equal(0, fewer.Index);
+    }
+
+    [Fact]
+    public void Every_policy_has_its_name_and_an_unknown_name_is_refused()
+    {
+        foreach (string name in RoutingPolicies.Names)
+            Assert.Equal(name == "consistent_hashing" ? "consistent_hash" : name, RoutingPolicies.Create(name, new PolicyOptions(), new RouterRandom(1)).Name);
+
+        Assert.Contains("least_load", Assert.Throws<ArgumentException>(() => RoutingPolicies.Create("fastest", new PolicyOptions(), new RouterRandom(1))).Message, StringComparison.Ordinal);
+    }
+}
