@@ -12,7 +12,9 @@ SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
     ["engine-handover"] = EngineHandover.Run,
     ["handover-share"] = HandoverShare.RunAsync,
     ["transfer"] = TransferBenchmark.RunAsync,
+    ["isolation"] = IsolationBenchmark.RunAsync,
     ["loadgen"] = LoadGenBenchmark.RunAsync,
+    ["ttft"] = TtftTableBenchmark.RunAsync,
 };
 
 if (args.Length > 0 && measurements.TryGetValue(args[0], out Func<string[], Task<int>>? run)) return await run(args[1..]);
