@@ -1,0 +1,91 @@
+using Baton.Core.Engine.Simulated;
+using Baton.Core.Failures;
+using Baton.Core.Ids;
+using Baton.Core.Requests;
+using Baton.Serving.Library;
+using Baton.Serving.Output;
+using Baton.Serving.Requests;
+using Baton.Serving.Workers;
+using Baton.Testing;
+
+namespace Baton.Serving.Tests;
+
+public sealed class BatonEngineTests
+{
+    private static ServeOptions Demo => TestWorker.Simulated with
+    {
+        Engine = EngineKind.Llama,
+        ModelPath = Path.Combine(RepositoryRoot.Path, "models", "demo", "baton-demo.gguf"),
+        ContextLength = 2048,
+        MaxRunningRequests = 4,
+        MaxTotalTokens = 2048,
+    };
+
+    private static async Task<(string Text, List<OutputToken> Tokens, GenerationEnd End)> CollectAsync(BatonEngine engine, EngineRequest request)
+    {
+        string text = "";
+        List<OutputToken> tokens = [];
+        GenerationEnd? end = null;
+        await foreach (GenerationUpdate update in engine.GenerateAsync(request))
+        {
+            Assert.Null(end);
+            text += update.Text;
+            tokens.AddRange(update.Tokens);
+            end = update.End;
+        }
+        return (text, tokens, end!);
+    }
+
+    [Fact]
+    public async Task The_demo_model_answers_unified_and_as_a_pair_with_the_same_tokens()
+    {
+        await using BatonEngine unified = await BatonEngine.LoadAsync(Demo, TimeProvider.System);
+        await using BatonEngine prefill = await BatonEngine.LoadAsync(Demo with { Role = WorkerRole.Prefill }, TimeProvider.System);
+        await using BatonEngine decode = await BatonEngine.LoadAsync(Demo with { Role = WorkerRole.Decode }, TimeProvider.System);
+        EngineRequest request = new() { InputIds = unified.RenderChat([new("user", "What is a KV cache?")]), Temperature = 0, MaxNewTokens = 60, Stop = ["computed"] };
+        EngineRequest leg = request with { Bootstrap = prefill.Bootstrap, Room = 1UL << 60 };
+
+        (string expected, List<OutputToken> expectedTokens, GenerationEnd expectedEnd) = await CollectAsync(unified, request);
+        Task<(string, List<OutputToken>, GenerationEnd End)> first = CollectAsync(prefill, leg);
+        (string text, List<OutputToken> tokens, GenerationEnd end) = await CollectAsync(decode, leg);
+
+        Assert.Equal("The KV cache holds the keys and values of past tokens, so they are not ", expected);
+        Assert.Equal(expected, text);
+        Assert.Equal(expectedTokens.Select(token => token.TokenId), tokens.Select(token => token.TokenId));
+        Assert.Equal(FinishKind.Stop, expectedEnd.Kind);
+        Assert.Equal(FinishKind.Stop, end.Kind);
+        Assert.Equal(RankSource.Single, end.RankSource);
+        Assert.True(end.HandoverBytes > 0);
+        Assert.Equal(FinishKind.Length, (await first).End.Kind);
+    }
+
+    [Fact]
+    public async Task Bad_values_are_refused_as_over_HTTP()
+    {
+        await using BatonEngine engine = await BatonEngine.LoadAsync(TestWorker.Simulated, TimeProvider.System);
+
+        BadRequestException bad = await Assert.ThrowsAsync<BadRequestException>(() => CollectAsync(engine, new EngineRequest { Text = "a", TopP = 2 }));
+        CallFailedException failed = await Assert.ThrowsAsync<CallFailedException>(() => CollectAsync(engine, new EngineRequest { Text = new string('x', 5000) }));
+
+        Assert.Equal("sampling_params.top_p", bad.Field);
+        Assert.Equal(FailureReason.PromptTooLong, failed.Failure.Reason);
+    }
+
+    [Fact]
+    public async Task Leaving_the_enumeration_ends_the_request()
+    {
+        await using BatonEngine engine = await BatonEngine.LoadAsync(
+            TestWorker.Simulated with { MaxRunningRequests = 1, Simulated = new SimulatedOptions { Cost = new CostModel { FixedMs = 20 } } }, TimeProvider.System);
+        // 80 s each, one after the other: only when all five ended early does the sixth get its turn.
+        EngineRequest endless = new() { Text = "a", MaxNewTokens = 4000, IgnoreEos = true };
+
+        for (int i = 0; i < 5; i++)
+        {
+            await foreach (GenerationUpdate _ in engine.GenerateAsync(endless with { RequestId = $"r{i}" })) break;
+        }
+
+        (string _, List<OutputToken> tokens, GenerationEnd _) = await CollectAsync(engine, new EngineRequest { Text = "b", MaxNewTokens = 3 }).WaitAsync(TestWorker.Patience);
+
+        Assert.Equal(3, tokens.Count);
+    }
+}
