@@ -2,6 +2,7 @@ using Baton.Core.Failures;
 using Baton.Core.Ids;
 using Baton.Core.Requests;
 using Baton.Router.Choice;
+using Baton.Router.Trouble;
 
 namespace Baton.Simulation.Cluster;
 
@@ -42,7 +43,7 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
 
     private void PrefillEnded(GenerationEnd end)
     {
-        route.ReturnPrefill();
+        route.EndPrefill(Outcome(end.Failure), cluster.Loop.Now);
         record.PrefillRank = end.DpRank;
         _prefill.Ended(record.Room, end.Failure);
         if (end.Failure is { } failure) cluster.Loop.After(cluster.Latency, () => Finish(null, failure));
@@ -55,7 +56,7 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
     {
         if (_isOver) return;
         _isOver = true;
-        route.ReturnDecode();
+        route.EndDecode(end is null ? LegOutcome.Neutral : Outcome(end.Failure), cluster.Loop.Now);
         cluster.End(record, end, failure);
         if (failure is null) return;
         RequestId id = new($"r{record.Index}");
@@ -66,4 +67,12 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
             _decode.Abort(id, gone);
         });
     }
+
+    /// <summary>What the router's breaker makes of an end, as it reads the same end's HTTP status.</summary>
+    private static LegOutcome Outcome(RequestFailure? failure) => failure switch
+    {
+        null => LegOutcome.Success,
+        _ when failure.Reason.HttpStatus >= 500 => LegOutcome.Failure,
+        _ => LegOutcome.Neutral,
+    };
 }

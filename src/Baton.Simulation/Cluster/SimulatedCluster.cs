@@ -17,7 +17,6 @@ namespace Baton.Simulation.Cluster;
 /// <summary>Router, prefill and decode workers in virtual time. Everything that decides is the product's own class.</summary>
 public sealed class SimulatedCluster
 {
-    private static readonly IReadOnlyCollection<Worker> None = [];
     private readonly ClusterOptions _options;
     private readonly Random _random;
     private readonly List<PrefillWorker> _prefills = [];
@@ -73,7 +72,7 @@ public sealed class SimulatedCluster
         Records.Add(record);
         Trace.Add(Loop.Now, 1, (ulong)record.Index);
         RequestFacts facts = new() { Endpoint = DataEndpoint.Generate, PromptTokens = request.PromptTokens };
-        (Route? route, var error) = _router.Choose(facts, null, ReadOnlyMemory<byte>.Empty, None, Loop.Now);
+        (Route? route, var error) = _router.Choose(new RouteQuery(facts, Key: null, Prompt: default), Loop.Now);
         if (route is null)
         {
             End(record, null, RequestFailure.Of(FailureReason.RankUnavailable, error!.Message));
