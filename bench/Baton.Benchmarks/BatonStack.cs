@@ -56,6 +56,9 @@ internal sealed class BatonStack : IAsyncDisposable
         }
     }
 
+    /// <summary>What else the machine did meanwhile: the kernel's load averages, in its own words. On two cores, more than 2 means that others wanted them too.</summary>
+    public static string LoadAverage() => File.Exists("/proc/loadavg") ? File.ReadAllText("/proc/loadavg").Trim() : "unknown";
+
     public async ValueTask DisposeAsync()
     {
         foreach (Process process in _processes)

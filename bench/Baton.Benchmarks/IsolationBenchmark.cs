@@ -30,6 +30,7 @@ public static class IsolationBenchmark
         double Worst(string name) => new Distribution(found[name].Select(outcome => outcome.Disturbed.Max)).Median;
         ResultFile.Write("isolation", $"dotnet build -c Release src/Baton.Cli && dotnet run -c Release --project bench/Baton.Benchmarks -- isolation {rounds}", new
         {
+            load_average = BatonStack.LoadAverage(),
             options.Streams,
             options.StreamOutputTokens,
             options.Prompts,

@@ -102,6 +102,7 @@ public static class TtftTableBenchmark
         }
         ResultFile.Write("ttft-published", $"dotnet build -c Release src/Baton.Cli && dotnet run -c Release --project bench/Baton.Benchmarks -- ttft {seeds}", new
         {
+            load_average = BatonStack.LoadAverage(),
             prefill_ranks = 4,
             prompt_tokens = 3500,
             output_tokens = 5,

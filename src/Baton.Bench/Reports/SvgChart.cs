@@ -113,7 +113,7 @@ public static class SvgChart
         double x = Width - Right;
         foreach (Series one in series.Reverse())
         {
-            x -= (one.Name.Length * 6.6) + 24;
+            x -= (one.Name.Length * 7.2) + 30;
             svg.Append(CultureInfo.InvariantCulture, $"<rect class=\"bar s{one.Color}\" x=\"{x:F1}\" y=\"9\" width=\"10\" height=\"10\" rx=\"2\"/>");
             Text(svg, x + 15, 18, one.Name, "tick");
         }

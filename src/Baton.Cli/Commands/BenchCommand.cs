@@ -81,6 +81,8 @@ internal static class BenchCommand
     /// <summary>What the user can correct is printed as one line; anything else is a bug and keeps its stack.</summary>
     internal static async Task<int> GuardAsync(Func<Task<int>> action)
     {
+        // Into a file or a pipe there is no terminal to fit the tables to.
+        if (Console.IsOutputRedirected) AnsiConsole.Profile.Width = 160;
         try
         {
             return await action();
