@@ -34,6 +34,7 @@ public sealed class DecodeScheduler : IScheduler
     private readonly RunningBatch<DecodeSequence> _batch;
     private readonly Queue<ArrivedChunk> _arrived = new();
     private readonly List<KvReceiverEvent> _events = [];
+    private readonly List<DecodeSequence> _complete = [];
     private readonly DeadlineWatch _deadlines = new();
     private int _resolvedCount;
 
@@ -177,6 +178,17 @@ public sealed class DecodeScheduler : IScheduler
                     break;
             }
         }
+        TakeOverComplete(now);
+    }
+
+    /// <summary>Last frames whose chunks are all cells already. After all events: behind a last frame the same poll may say that the link broke.</summary>
+    private void TakeOverComplete(TimeSpan now)
+    {
+        foreach (DecodeSequence sequence in _complete)
+        {
+            if (!sequence.HasEnded && sequence.IsComputed) TakeOver(sequence, now);
+        }
+        _complete.Clear();
     }
 
     private void AcceptChunk(DecodeSequence sequence, KvRange range, KvBuffer payload, TimeSpan now)
@@ -200,7 +212,7 @@ public sealed class DecodeScheduler : IScheduler
         if (sequence.First is null && sequence.ArrivedTokens == sequence.PromptLength)
         {
             (sequence.First, sequence.LastFrameAt) = (first, now);
-            if (sequence.IsComputed) TakeOver(sequence, now);
+            _complete.Add(sequence);
             return;
         }
         Fail(sequence, RequestFailure.Of(FailureReason.TransferCorrupt,

@@ -9,6 +9,7 @@ namespace Baton.Scheduling.Tests.Support;
 internal sealed class ScriptedReceiver : IKvReceiver
 {
     private readonly List<KvReceiverEvent> _pending = [];
+    private readonly HashSet<BootstrapRoom> _forgotten = [];
     private int _returned;
 
     public List<(BootstrapRoom Room, KvEndpoint Endpoint, int PromptTokens)> Claims { get; } = [];
@@ -23,7 +24,11 @@ internal sealed class ScriptedReceiver : IKvReceiver
 
     public void Claim(BootstrapRoom room, KvEndpoint endpoint, int promptTokens) => Claims.Add((room, endpoint, promptTokens));
 
-    public void Acknowledge(BootstrapRoom room) => Acknowledged.Add(room);
+    public void Acknowledge(BootstrapRoom room)
+    {
+        Assert.DoesNotContain(room, _forgotten);
+        Acknowledged.Add(room);
+    }
 
     public void Fail(BootstrapRoom room, RequestFailure failure)
     {
@@ -34,6 +39,8 @@ internal sealed class ScriptedReceiver : IKvReceiver
     public void Poll(TimeSpan now, List<KvReceiverEvent> events)
     {
         events.AddRange(_pending);
+        if (_pending.Count == 0) return;
+        _forgotten.UnionWith(_pending.Where(e => e.Kind is KvReceiverEventKind.Failed).Select(e => e.Room));
         _pending.Clear();
     }
 
