@@ -33,5 +33,7 @@ public sealed record ClusterOptions
     public SchedulerOptions PrefillScheduler { get; init; } = new();
     public SchedulerOptions DecodeScheduler { get; init; } = new();
     public NetworkOptions Network { get; init; } = new();
+    /// <summary>Payload bytes under way on one KV link.</summary>
+    public long WindowBytes { get; init; } = 64L << 20;
     public TimeSpan ResolveTimeout { get; init; } = TimeSpan.FromSeconds(300);
 }

@@ -9,9 +9,9 @@ using Baton.Scheduling.Decode;
 using Baton.Scheduling.Dispatch;
 using Baton.Simulation.Events;
 using Baton.Simulation.Network;
+using Baton.Simulation.Swarm;
 using Baton.Transfer.Links;
 using Baton.Transfer.Receiving;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Baton.Simulation.Cluster;
 
@@ -20,13 +20,14 @@ internal sealed class DecodeWorker : IAsyncDisposable
 {
     private readonly List<IRankDriver> _drivers = [];
     private readonly EventLoop _loop;
+    private readonly ClusterProbes _probes;
 
-    public DecodeWorker(EventLoop loop, ClusterOptions options, int index, int life, VirtualKvNetwork links, Func<string, IBootstrapApi> apis, Random random)
+    public DecodeWorker(EventLoop loop, ClusterOptions options, int index, int life, VirtualKvNetwork links, Func<string, IBootstrapApi> apis, Random random, ClusterProbes probes)
     {
-        _loop = loop;
+        (_loop, _probes) = (loop, probes);
         Name = $"decode {index}";
         RankResolverOptions resolving = new() { ResolveTimeout = options.ResolveTimeout, ForceQuery = options.ForceQuery };
-        Resolver = new RankResolver(resolving, apis(Name), loop.Time, random, PipeScheduler.Inline, NullLogger<RankResolver>.Instance);
+        Resolver = new RankResolver(resolving, apis(Name), loop.Time, random, PipeScheduler.Inline, probes.Logger<RankResolver>());
         for (int rank = 0; rank < options.DecodeDpSize; rank++) AddRank(options, rank, life, links);
         Controller = new DpController(Ranks, new DpControllerOptions { Role = WorkerRole.Decode, Method = options.DecodeMethod });
     }
@@ -55,18 +56,24 @@ internal sealed class DecodeWorker : IAsyncDisposable
     {
         IsDead = true;
         foreach (IRankDriver driver in _drivers) driver.Kill();
+        _ = DisposeAsync().AsTask();
     }
 
     public ValueTask DisposeAsync() => Resolver.DisposeAsync();
 
+    private void WakeByLink(int rank)
+    {
+        if (_probes.Plant != Plant.LostWake) _drivers[rank].Wake();
+    }
+
     private void AddRank(ClusterOptions options, int rank, int life, VirtualKvNetwork links)
     {
         SimulatedEngine engine = new(options.DecodeEngine);
-        KvInbox inbox = new(100_000, () => _drivers[rank].Wake());
+        KvInbox inbox = new(100_000, () => WakeByLink(rank));
         KvIdentity identity = KvIdentity.Of(engine.Info, WorkerRole.Decode, new DpRank(rank), $"{Name}-{life}", PrefillWorker.Transfer(options));
-        KvReceiver receiver = new(inbox, links.For(Name, identity), identity, NullLogger.Instance);
-        DecodeRank made = new(new DpRank(rank), engine, receiver, Resolver, options.DecodeScheduler);
-        _drivers.Add(new IndependentDriver(_loop, made, () => SlowDown));
+        KvReceiver receiver = new(inbox, links.For(Name, identity), identity, _probes.Logger<KvReceiver>());
+        DecodeRank made = new(new DpRank(rank), _probes.Wrap(engine), _probes.Wrap(receiver), Resolver, options.DecodeScheduler);
+        _drivers.Add(new IndependentDriver(_loop, made, () => SlowDown, _probes.Plant != Plant.NoDeadlines));
         made.Inbox.Wake = _drivers[rank].Wake;
         Engines.Add(engine);
         Ranks.Add(made);

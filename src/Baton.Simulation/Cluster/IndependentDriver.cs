@@ -5,8 +5,9 @@ namespace Baton.Simulation.Cluster;
 
 /// <summary>One rank that steps on its own, as Baton's do.</summary>
 /// <param name="slowDown">Factor on every step, for faults; 1 is normal.</param>
+/// <param name="hasAlarm">False plants the bug that deadlines are never looked at.</param>
 /// <param name="beforeTurn">Called before each turn: the oracle hands out work there.</param>
-public sealed class IndependentDriver(EventLoop loop, IRank rank, Func<double> slowDown, Action? beforeTurn = null) : IRankDriver
+public sealed class IndependentDriver(EventLoop loop, IRank rank, Func<double> slowDown, bool hasAlarm = true, Action? beforeTurn = null) : IRankDriver
 {
     private bool _isBusy;
     private bool _isCalled;
@@ -51,7 +52,7 @@ public sealed class IndependentDriver(EventLoop loop, IRank rank, Func<double> s
 
     private void SetAlarm()
     {
-        if (rank.NextDeadline is not { } deadline || deadline >= _alarm) return;
+        if (!hasAlarm || rank.NextDeadline is not { } deadline || deadline >= _alarm) return;
         _alarm = deadline;
         loop.At(deadline, () =>
         {

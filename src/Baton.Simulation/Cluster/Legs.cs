@@ -12,6 +12,7 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
     private readonly PrefillWorker _prefill = cluster.PrefillOf(route.Prefill!.Value);
     private readonly DecodeWorker _decode = cluster.DecodeOf(route.Decode);
     private bool _isOver;
+    private bool _isPrefillOver;
 
     public void Start(int[] prompt, int outputTokens)
     {
@@ -30,20 +31,30 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
             Sink = new ClientLeg(cluster.Loop, record, isDecode: false, PrefillEnded),
             RoutedDpRank = prefillRank,
         };
-        cluster.Loop.After(cluster.Latency, () => Arrive(_prefill.Name, _prefill.IsDead, () => _prefill.Accept(first)));
-        cluster.Loop.After(cluster.Latency, () => Arrive(_decode.Name, _decode.IsDead, () => _decode.Accept(request with { RoutedDpRank = decodeRank })));
+        cluster.Loop.After(cluster.Latency, () => Arrive(_prefill.Name, () => _prefill.IsDead, () => _prefill.Accept(first)));
+        cluster.Loop.After(cluster.Latency, () => Arrive(_decode.Name, () => _decode.IsDead, () => _decode.Accept(request with { RoutedDpRank = decodeRank })));
     }
 
-    private void Arrive(string host, bool isDead, Action accept)
+    /// <summary>The client went away.</summary>
+    public void HangUp() => Finish(null, RequestFailure.Of(FailureReason.Aborted, $"The client of r{record.Index} hung up."));
+
+    /// <summary>The connection to a worker broke.</summary>
+    public void Lose(string host)
+    {
+        if (host == _decode.Name || (host == _prefill.Name && !_isPrefillOver)) Finish(null, RequestFailure.Of(FailureReason.PeerFailed, $"{host} reset the connection."));
+    }
+
+    private void Arrive(string host, Func<bool> isDead, Action accept)
     {
         if (_isOver) return;
-        if (isDead || !cluster.Hosts.CanTalk("router", host)) Finish(null, RequestFailure.Of(FailureReason.PeerFailed, $"{host} does not answer."));
+        if (isDead() || !cluster.Hosts.CanTalk("router", host)) Finish(null, RequestFailure.Of(FailureReason.PeerFailed, $"{host} does not answer."));
         else accept();
     }
 
     private void PrefillEnded(GenerationEnd end)
     {
         route.EndPrefill(Outcome(end.Failure), cluster.Loop.Now);
+        _isPrefillOver = true;
         record.PrefillRank = end.DpRank;
         _prefill.Ended(record.Room, end.Failure);
         if (end.Failure is { } failure) cluster.Loop.After(cluster.Latency, () => Finish(null, failure));
@@ -63,8 +74,8 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
         RequestFailure gone = RequestFailure.Of(FailureReason.Aborted, $"The other leg of r{record.Index} failed: {failure.Message}");
         cluster.Loop.After(cluster.Latency, () =>
         {
-            _prefill.Abort(id, gone);
-            _decode.Abort(id, gone);
+            if (!_prefill.IsDead) _prefill.Abort(id, gone);
+            if (!_decode.IsDead) _decode.Abort(id, gone);
         });
     }
 

@@ -4,8 +4,9 @@ using Baton.Simulation.Events;
 namespace Baton.Simulation.Cluster;
 
 /// <summary>Ranks that step together: a step takes as long as its fullest rank, and whoever comes meanwhile waits for the next.</summary>
+/// <param name="hasAlarm">See <see cref="IndependentDriver"/>.</param>
 /// <remarks>Attention data parallelism as SGLang runs it: a rank without work computes an idle batch along with the others.</remarks>
-public sealed class LockstepDriver(EventLoop loop, IReadOnlyList<IRank> ranks, Func<double> slowDown, Action? beforeTurn = null) : IRankDriver
+public sealed class LockstepDriver(EventLoop loop, IReadOnlyList<IRank> ranks, Func<double> slowDown, bool hasAlarm = true, Action? beforeTurn = null) : IRankDriver
 {
     private readonly bool[] _hasBegun = new bool[ranks.Count];
     private bool _isBusy;
@@ -71,7 +72,7 @@ public sealed class LockstepDriver(EventLoop loop, IReadOnlyList<IRank> ranks, F
         {
             if (rank.NextDeadline is { } deadline && (first is null || deadline < first)) first = deadline;
         }
-        if (first is not { } due || due >= _alarm) return;
+        if (!hasAlarm || first is not { } due || due >= _alarm) return;
         _alarm = due;
         loop.At(due, () =>
         {

@@ -12,10 +12,10 @@ using Baton.Scheduling.Dispatch;
 using Baton.Scheduling.Prefill;
 using Baton.Simulation.Events;
 using Baton.Simulation.Network;
+using Baton.Simulation.Swarm;
 using Baton.Transfer;
 using Baton.Transfer.Links;
 using Baton.Transfer.Sending;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Baton.Simulation.Cluster;
 
@@ -27,16 +27,18 @@ internal sealed class PrefillWorker : IAsyncDisposable
     private readonly CentralQueue? _central;
     private readonly RoomRegistrar _registrar;
     private readonly EventLoop _loop;
+    private readonly ClusterProbes _probes;
 
-    public PrefillWorker(EventLoop loop, ClusterOptions options, int index, int life, Reachability hosts, VirtualKvNetwork links, Func<string, IBootstrapApi> apis, Random random)
+    public PrefillWorker(EventLoop loop, ClusterOptions options, int index, int life, VirtualKvNetwork links, Func<string, IBootstrapApi> apis, Random random, ClusterProbes probes)
     {
-        _loop = loop;
+        (_loop, _probes) = (loop, probes);
         Name = $"prefill {index}";
+        BootstrapName = $"bootstrap {index}";
         Address = new BootstrapAddress($"10.0.0.{index + 1}", BootstrapAddress.DefaultPort);
         Table = new BootstrapTable($"server-{index}-{life}", BootstrapTable.DefaultClashWindow, new RoomTableOptions());
         RoomQueries queries = new(Table.Rooms, new RoomQueryLimits(), loop.Time, TaskCreationOptions.None);
         Bootstrap = new LocalBootstrapApi(Table, queries, loop.Time);
-        _registrar = new RoomRegistrar(new RoomRegistrarOptions(), Address, apis(Name), loop.Time, random, PipeScheduler.Inline, NullLogger<RoomRegistrar>.Instance);
+        _registrar = new RoomRegistrar(new RoomRegistrarOptions(), Address, apis(Name), loop.Time, random, PipeScheduler.Inline, probes.Logger<RoomRegistrar>());
         for (int rank = 0; rank < options.PrefillDpSize; rank++) AddRank(options, rank, life, links);
         LoadBalanceMethod method = options.PrefillMethod ?? LoadBalanceMethod.RoundRobin;
         DpControllerOptions dispatch = new()
@@ -46,7 +48,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
             ForceQueryPrefillDpRank = options.ForceQuery,
             RanksStepTogether = options.PrefillSteps == StepModel.Lockstep,
         };
-        Controller = new DpController(Ranks, dispatch, new RoomRegistration(_registrar));
+        Controller = new DpController(Ranks, dispatch, new RoomRegistration(loop, _registrar, probes.Plant == Plant.RegisterLate ? TimeSpan.FromSeconds(400) : TimeSpan.Zero));
         int stepBudget = options.PrefillScheduler.StepTokenBudget ?? options.PrefillScheduler.ChunkedPrefillSize;
         if (options.PrefillMethod is null) _central = new CentralQueue(Ranks, options.PrefillSteps == StepModel.Lockstep, stepBudget, Give);
         AddDrivers(options.PrefillSteps);
@@ -58,6 +60,8 @@ internal sealed class PrefillWorker : IAsyncDisposable
     }
 
     public string Name { get; }
+    /// <summary>The bootstrap server's name in fault scripts: it can be cut off while the worker goes on.</summary>
+    public string BootstrapName { get; }
     public BootstrapAddress Address { get; }
     public BootstrapTable Table { get; }
     public LocalBootstrapApi Bootstrap { get; }
@@ -96,9 +100,12 @@ internal sealed class PrefillWorker : IAsyncDisposable
     {
         IsDead = true;
         foreach (IRankDriver driver in _drivers) driver.Kill();
+        _ = DisposeAsync().AsTask();
     }
 
     public ValueTask DisposeAsync() => _registrar.DisposeAsync();
+
+    public KvEndpoint EndpointOf(int rank) => new(Address.Host, PortOf(rank), new DpRank(rank));
 
     public static int PortOf(int rank) => 9000 + rank;
 
@@ -115,10 +122,10 @@ internal sealed class PrefillWorker : IAsyncDisposable
         // The driver is made after the ranks: nothing wakes before the first event.
         KvInbox inbox = new(100_000, () => DriverOf(rank).Wake());
         KvIdentity identity = KvIdentity.Of(engine.Info, WorkerRole.Prefill, new DpRank(rank), $"{Name}-{life}", Transfer(options));
-        KvSender sender = new(inbox, identity, Transfer(options), room => _directory.TryGetValue(room, out DpRank found) ? found : null, NullLogger.Instance);
-        links.Listen(new KvEndpoint(Address.Host, PortOf(rank), new DpRank(rank)), Name, inbox, identity);
+        KvSender sender = new(inbox, identity, Transfer(options), room => _directory.TryGetValue(room, out DpRank found) ? found : null, _probes.Logger<KvSender>());
+        links.Listen(EndpointOf(rank), Name, inbox, identity);
         Engines.Add(engine);
-        PrefillRank made = new(new DpRank(rank), engine, sender, options.PrefillScheduler);
+        PrefillRank made = new(new DpRank(rank), _probes.Wrap(engine), _probes.Wrap(sender), options.PrefillScheduler);
         made.Inbox.Wake = () => DriverOf(rank).Wake();
         Ranks.Add(made);
     }
@@ -127,12 +134,12 @@ internal sealed class PrefillWorker : IAsyncDisposable
     {
         if (steps == StepModel.Lockstep)
         {
-            _drivers.Add(new LockstepDriver(_loop, Ranks, () => SlowDown, _central is null ? null : () => _central.HandOut(null)));
+            _drivers.Add(new LockstepDriver(_loop, Ranks, () => SlowDown, _probes.Plant != Plant.NoDeadlines, _central is null ? null : () => _central.HandOut(null)));
             return;
         }
         foreach (PrefillRank rank in Ranks)
         {
-            _drivers.Add(new IndependentDriver(_loop, rank, () => SlowDown, _central is null ? null : () => _central.HandOut(rank)));
+            _drivers.Add(new IndependentDriver(_loop, rank, () => SlowDown, _probes.Plant != Plant.NoDeadlines, _central is null ? null : () => _central.HandOut(rank)));
         }
     }
 
@@ -141,6 +148,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
     internal static TransferOptions Transfer(ClusterOptions options) => new()
     {
         MaxChunkTokens = Math.Max(options.PrefillScheduler.ChunkedPrefillSize, 16),
+        WindowBytes = options.WindowBytes,
         EarlyClaimTimeout = options.PrefillScheduler.BootstrapTimeout,
     };
 }

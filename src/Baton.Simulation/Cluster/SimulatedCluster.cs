@@ -26,16 +26,25 @@ public sealed class SimulatedCluster
     private readonly Worker[] _prefillEntries;
     private readonly Worker[] _decodeEntries;
     private readonly ulong _tokenSeed;
+    private readonly ClusterProbes _probes;
+    // In order of the requests, so that what ends many of them ends them in the same order in every run.
+    private readonly SortedDictionary<int, Legs> _open = [];
+    private int _lives;
 
     public SimulatedCluster(EventLoop loop, ClusterOptions options, ulong seed)
+        : this(loop, options, seed, ClusterProbes.None)
     {
-        (Loop, _options) = (loop, options);
+    }
+
+    internal SimulatedCluster(EventLoop loop, ClusterOptions options, ulong seed, ClusterProbes probes)
+    {
+        (Loop, _options, _probes) = (loop, options, probes);
         SeededRandom random = new(seed);
         _random = new Random((int)random.NextUInt64());
         _tokenSeed = random.NextUInt64();
         _links = new VirtualKvNetwork(loop, options.Network, Hosts);
-        for (int i = 0; i < options.PrefillWorkers; i++) _prefills.Add(new PrefillWorker(loop, options, i, life: 0, Hosts, _links, ApiOf, _random));
-        for (int i = 0; i < options.DecodeWorkers; i++) _decodes.Add(new DecodeWorker(loop, options, i, life: 0, _links, ApiOf, _random));
+        for (int i = 0; i < options.PrefillWorkers; i++) _prefills.Add(MakePrefill(i));
+        for (int i = 0; i < options.DecodeWorkers; i++) _decodes.Add(MakeDecode(i));
 
         WorkerFleet fleet = new();
         _prefillEntries = [.. _prefills.Select((p, i) => Enter(fleet, WorkerRole.Prefill, $"http://{p.Address.Host}:30001", options.PrefillDpSize))];
@@ -79,9 +88,62 @@ public sealed class SimulatedCluster
             return record;
         }
         record.Room = route.Rooms[0];
-        new Legs(this, record, route).Start(PromptOf(request), request.OutputTokens);
+        Legs legs = new(this, record, route);
+        _open.Add(record.Index, legs);
+        legs.Start(PromptOf(request), request.OutputTokens);
         return record;
     }
+
+    /// <summary>The client of a request goes away.</summary>
+    public void HangUp(int request)
+    {
+        if (_open.TryGetValue(request, out Legs? legs)) legs.HangUp();
+    }
+
+    public void KillPrefill(int index)
+    {
+        PrefillWorker worker = _prefills[index];
+        if (worker.IsDead) return;
+        worker.Kill();
+        for (int rank = 0; rank < worker.Ranks.Count; rank++) _links.StopListening(worker.EndpointOf(rank));
+        Hosts.SetDown(worker.BootstrapName, isDown: true);
+        Lose(worker.Name);
+    }
+
+    public void RestartPrefill(int index)
+    {
+        if (!_prefills[index].IsDead) return;
+        Hosts.SetDown(_prefills[index].Name, isDown: false);
+        Hosts.SetDown(_prefills[index].BootstrapName, isDown: false);
+        _prefills[index] = MakePrefill(index);
+    }
+
+    public void KillDecode(int index)
+    {
+        if (_decodes[index].IsDead) return;
+        _decodes[index].Kill();
+        Lose(_decodes[index].Name);
+    }
+
+    public void RestartDecode(int index)
+    {
+        if (!_decodes[index].IsDead) return;
+        Hosts.SetDown(_decodes[index].Name, isDown: false);
+        _decodes[index] = MakeDecode(index);
+    }
+
+    /// <summary>A process ended: the system resets its connections, so peers and router hear of it after one latency.</summary>
+    private void Lose(string host)
+    {
+        Hosts.SetDown(host, isDown: true);
+        RequestFailure gone = RequestFailure.Of(FailureReason.LinkLost, $"{host} reset the connection.");
+        foreach (VirtualKvPair pair in _links.Pairs.Where(p => p.PrefillHost == host || p.DecodeHost == host).ToArray()) Loop.After(Latency, () => pair.Break(gone));
+        foreach (Legs legs in _open.Values.ToArray()) Loop.After(Latency, () => legs.Lose(host));
+    }
+
+    private PrefillWorker MakePrefill(int index) => new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes);
+
+    private DecodeWorker MakeDecode(int index) => new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes);
 
     internal void End(RequestRecord record, GenerationEnd? end, RequestFailure? failure)
     {
@@ -90,6 +152,7 @@ public sealed class SimulatedCluster
         (record.ClaimedRank, record.RankSource) = (end?.PrefillDpRank, end?.RankSource ?? RankSource.None);
         Trace.Add(Loop.Now, 2 + (ulong)(failure?.Reason ?? FailureReason.None), (ulong)record.Index ^ record.AnswerHash);
         EndedCount++;
+        _open.Remove(record.Index);
         Ended?.Invoke(record);
     }
 
@@ -105,7 +168,7 @@ public sealed class SimulatedCluster
     {
         foreach (PrefillWorker prefill in _prefills)
         {
-            if (prefill.Address == address && !prefill.IsDead) return (prefill.Name, prefill.Bootstrap);
+            if (prefill.Address == address && !prefill.IsDead) return (prefill.BootstrapName, prefill.Bootstrap);
         }
         return null;
     }
@@ -117,7 +180,7 @@ public sealed class SimulatedCluster
         return worker;
     }
 
-    private int[] PromptOf(WorkloadRequest request)
+    internal int[] PromptOf(WorkloadRequest request)
     {
         int[] tokens = new int[request.PromptTokens];
         ulong state = _tokenSeed ^ SeededRandom.Mix((ulong)request.Index + 1);

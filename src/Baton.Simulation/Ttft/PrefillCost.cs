@@ -6,6 +6,6 @@ namespace Baton.Simulation.Ttft;
 /// <param name="PromptsPerStep">Prompts of 3,500 tokens that one rank may put into one lockstep step.</param>
 public sealed record PrefillCost(double SecondsPerPrompt, double SecondsPerStep, int PromptsPerStep)
 {
-    /// <summary>What <c>--fit published</c> finds for the published baseline column; see docs/simulation.md.</summary>
+    /// <summary>Round figures near those that explain the published baseline; <c>--fit published</c> searches for better ones (docs/simulation.md).</summary>
     public static readonly PrefillCost Published = new(0.85, 0.3, 11);
 }
