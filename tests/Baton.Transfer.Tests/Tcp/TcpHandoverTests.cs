@@ -31,4 +31,25 @@ public sealed class TcpHandoverTests
         Assert.Equal(Make.First, rig.Received[2].First);
         Assert.Equal((0, 0), (rig.Sender.OpenRooms, rig.Receiver.ClaimedRooms));
     }
+
+    [Fact]
+    public async Task More_than_a_window_passes_as_buffers_are_used_up()
+    {
+        KvIdentity prefill = Make.Prefill(maxChunkTokens: 8), decode = Make.Decode(maxChunkTokens: 8, windowBytes: 16 * Make.BytesPerToken);
+        await using TcpRig rig = new(prefill: prefill, decode: decode);
+        await rig.MeetAsync(Room, 80);
+
+        for (int start = 0, arrived = 0; start < 80; start += 8)
+        {
+            KvRange range = new(start, start + 8);
+            await rig.UntilAsync(() => rig.TrySend(Room, range), $"room in the window for {range}");
+            await rig.UntilAsync(() => rig.Received.Count > arrived, $"chunk {range}");
+            Assert.Equal((KvReceiverEventKind.Chunk, range), (rig.Received[arrived].Kind, rig.Received[arrived].Range));
+            rig.Received[arrived++].Payload!.Dispose();
+        }
+        rig.Sender.SendLast(Room, Make.First);
+        await rig.UntilAsync(() => rig.Received.Count == 11, "the last frame");
+
+        Assert.Equal(KvReceiverEventKind.Last, rig.Received[^1].Kind);
+    }
 }
