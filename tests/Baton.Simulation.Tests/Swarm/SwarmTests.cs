@@ -14,7 +14,7 @@ public sealed class SwarmTests
     }
 
     [Theory]
-    [InlineData(101)] // a link broke in the poll that brought the last frame: decode acknowledged a room that its receiver had forgotten
+    [InlineData(101UL)] // a link broke in the poll that brought the last frame: decode acknowledged a room that its receiver had forgotten
     public void Seeds_that_were_bad_once_stay_good(ulong seed) => Assert.Null(SwarmRun.Run(seed).Violation);
 
     [Fact]
