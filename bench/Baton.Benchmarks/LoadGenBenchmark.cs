@@ -53,6 +53,7 @@ public static class LoadGenBenchmark
             }
             object figures = new
             {
+                load_average = BatonStack.LoadAverage(),
                 requests = count,
                 connections = Connections,
                 raw_socket_per_s = new Distribution(raw).Median,
