@@ -78,6 +78,9 @@ public sealed unsafe partial class LlamaEngine
             EngineSequence sequence = Require(chunk.Sequence);
             if (!CanAdd(sequence, chunk.Sequence, chunk.StartPosition, chunk.Tokens.Span, chunk.SampleLast, result)) continue;
             int logprobStart = sequence.Sampler?.Options.InputLogprobStart ?? -1;
+            // Nothing comes before the first token, so it has no probability; it is reported all the same, or the list would be one short.
+            if (logprobStart == 0 && chunk.StartPosition == 0)
+                result.InputLogprobs.Add(new InputLogprob(chunk.Sequence, 0, new TokenLogprob(chunk.Tokens.Span[0], float.NaN)));
             for (int index = 0; index < chunk.Tokens.Length; index++)
             {
                 int position = chunk.StartPosition + index;

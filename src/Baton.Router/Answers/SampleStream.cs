@@ -95,7 +95,12 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
         }
     }
 
-    private bool IsStarted => reply.HasStarted;
+    /// <summary>The first sample to start begins the answer for all: once, under the lock.</summary>
+    private bool IsStarted { get; set; }
 
-    private void Begin(int status, IEnumerable<KeyValuePair<string, string>> headers) => reply.Start(status, headers);
+    private void Begin(int status, IEnumerable<KeyValuePair<string, string>> headers)
+    {
+        IsStarted = true;
+        reply.Start(status, headers);
+    }
 }

@@ -6,11 +6,12 @@ namespace Baton.Router.Http;
 /// <summary>The client's side over Kestrel. Each write is flushed; the flush waits when the client's window is full.</summary>
 internal sealed class HttpClientReply(HttpContext context) : IClientReply
 {
-    public bool HasStarted { get; private set; }
+    /// <summary>Bytes are on their way to the client. Between <see cref="Start"/> and the first write an error can still take the answer's place.</summary>
+    public bool HasStarted => context.Response.HasStarted;
 
     public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
     {
-        HasStarted = true;
+        context.Response.Clear();
         context.Response.StatusCode = status;
         foreach ((string name, string value) in headers) context.Response.Headers.Append(name, value);
     }

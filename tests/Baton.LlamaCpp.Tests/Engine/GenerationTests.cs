@@ -90,6 +90,24 @@ public sealed class GenerationTests
     }
 
     [Fact]
+    public void A_whole_prompt_is_reported_with_its_first_token_that_has_no_probability()
+    {
+        int[] prompt = TinyModel.Prompt(7, 20);
+        using LlamaEngine engine = TinyModel.Instance.CreateEngine(Four, TimeProvider.System);
+        StepPlan plan = new();
+        StepResult result = new();
+        plan.Opening.Add(new SequenceStart(new SequenceId(0), SamplingOptions.Greedy with { InputLogprobStart = 0 }, prompt, default));
+        plan.Chunks.Add(new PrefillChunk(new SequenceId(0), prompt, 0, SampleLast: true));
+
+        EngineDriver.Run(engine, plan, result);
+
+        Assert.Equal(Enumerable.Range(0, 20), result.InputLogprobs.Select(entry => entry.Position));
+        Assert.Equal(prompt, result.InputLogprobs.Select(entry => entry.Token.TokenId));
+        Assert.True(float.IsNaN(result.InputLogprobs[0].Token.Logprob));
+        Assert.All(result.InputLogprobs.Skip(1), entry => Assert.True(entry.Token.Logprob <= 0));
+    }
+
+    [Fact]
     public void Chunks_and_rows_of_several_sequences_share_a_batch_and_give_each_its_own_output()
     {
         using LlamaEngine engine = TinyModel.Instance.CreateEngine(Four, TimeProvider.System);

@@ -62,7 +62,7 @@ public sealed class ChaosClients(Uri router, int clients, int seed)
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            Violations.Enqueue($"the router broke the connection: {e.Message}: {body}");
+            Violations.Enqueue($"the router broke the connection: {e.GetBaseException().Message}: {body}");
         }
     }
 
