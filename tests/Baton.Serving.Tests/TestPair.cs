@@ -7,7 +7,7 @@ namespace Baton.Serving.Tests;
 /// <summary>A prefill and a decode worker in this process, with the real bootstrap server and real TCP between them.</summary>
 internal sealed class TestPair : IAsyncDisposable
 {
-    private static long s_nextRoom = 1L << 54;
+    private static long _nextRoom = 1L << 54;
 
     private TestPair(TestWorker prefill, TestWorker decode) => (Prefill, Decode) = (prefill, decode);
 
@@ -25,7 +25,7 @@ internal sealed class TestPair : IAsyncDisposable
     }
 
     /// <summary>A room above 2^53 that no other test uses.</summary>
-    public static long NextRoom() => Interlocked.Increment(ref s_nextRoom);
+    public static long NextRoom() => Interlocked.Increment(ref _nextRoom);
 
     /// <summary>Adds the rendezvous fields to a body, for one leg.</summary>
     public string Leg(string body, long room, params (string Name, JsonNode? Value)[] more)
