@@ -42,6 +42,10 @@ internal sealed class RequestsClient : IDisposable
         await _stream.WriteAsync(body);
     }
 
+    /// <summary>Announces a body and sends none of it: a server that refuses its length answers, and no byte is under way when it hangs up.</summary>
+    public async Task AnnounceAsync(string method, string path, int contentLength) => await _stream.WriteAsync(Encoding.ASCII.GetBytes(
+        $"{method} {path} HTTP/1.1\r\nHost: {_server}\r\nContent-Length: {contentLength}\r\nContent-Type: application/json\r\n\r\n"));
+
     public async Task<RawResponse> ReadAsync(bool hasBody = true)
     {
         using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(30));

@@ -252,9 +252,9 @@ public sealed class SglangRouteTests
     {
         await using TestServer server = await TestServer.StartAsync();
         using RequestsClient client = server.Connect();
-        string rooms = string.Join(",", Enumerable.Repeat("9223372036854775807", 60_000));
 
-        RawResponse response = await client.SendAsync("POST", "/query_dp_ranks", $$"""{"bootstrap_rooms": [{{rooms}}]}""");
+        await client.AnnounceAsync("POST", "/query_dp_ranks", (1024 * 1024) + 1);
+        RawResponse response = await client.ReadAsync();
 
         Assert.Equal(413, response.Status);
         Assert.Contains("1048576", response.Body, StringComparison.Ordinal);
