@@ -14,13 +14,14 @@ public sealed class GreedyEqualityTests(SharedClusters clusters)
     [InlineData(2, 1)]
     [InlineData(4, 2)]
     [InlineData(4, 4)]
-    public async Task Every_count_of_ranks_gives_the_unified_tokens(int prefillRanks, int decodeRanks)
+    public async Task Every_count_of_ranks_gives_the_unified_tokens_streamed_and_not(int prefillRanks, int decodeRanks)
     {
         await using UpProcess up = await UpProcess.StartReadyAsync(
             ["--prefill-dp", $"{prefillRanks}", "--decode-dp", $"{decodeRanks}", .. SharedClusters.WorkerFlags]);
         using GenerateClient client = new(up.Url);
 
         await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateAsync, prefillRanks, decodeRanks);
+        await AssertSameAsync(await clusters.ReferenceAsync(), client.GenerateStreamedAsync, prefillRanks, decodeRanks);
     }
 
     [Fact]
