@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Baton.Core.Ids;
 using Baton.Router.Bodies;
 using Baton.Router.Choice;
@@ -99,6 +100,7 @@ public sealed class PdRouter
     private (Candidate?, string, RouterError?) Pick(
         IRoutingPolicy policy, WorkerRole role, List<Candidate> candidates, in RouteQuery query, int? forcedRank, TimeSpan now, bool isDryRun)
     {
+        using Activity? span = isDryRun ? null : RouterTrace.Source.StartActivity(role == WorkerRole.Prefill ? "select.prefill" : "select.decode");
         PolicyRequest request = new(role, query.Facts, query.Key, query.Prompt, now) { IsDryRun = isDryRun };
         if (forcedRank is { } rank)
         {
@@ -109,6 +111,7 @@ public sealed class PdRouter
         PolicyPick pick = policy.Pick(candidates, request);
         Candidate chosen = candidates[pick.Index];
         if (forcedRank is null && _options.DpMode == DpMode.TwoLevel) chosen = _ranks.Choose(chosen.Worker, role, isDryRun);
+        span?.SetTag("policy", policy.Name).SetTag("branch", pick.Branch).SetTag("worker", chosen.Worker.Url).SetTag("rank", chosen.Rank);
         return (chosen, pick.Branch, null);
     }
 

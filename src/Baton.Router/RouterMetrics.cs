@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Baton.Core.Ids;
 using Baton.Router.Errors;
@@ -16,6 +15,10 @@ public sealed class RouterMetrics : IDisposable
     {
         HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
     };
+
+    // Tag values are objects: made once, not with every measurement.
+    private static readonly object True = true, False = false;
+    private static readonly object[] Statuses = [.. Enumerable.Range(0, 600).Select(status => (object)status)];
 
     private readonly Meter _meter = new(MeterName);
     private readonly Counter<long> _requests, _errors, _responses, _branches, _workerErrors, _retries, _exhausted, _cancelled;
@@ -74,14 +77,14 @@ public sealed class RouterMetrics : IDisposable
     public void Answered(string path, int status)
     {
         Interlocked.Decrement(ref _active);
-        _responses.Add(1, Tag("path", path), Tag("status", status));
+        _responses.Add(1, Tag("path", path), Tag("status", BoxOf(status)));
     }
 
-    public void Request(string endpoint, bool stream) => _requests.Add(1, Tag("endpoint", endpoint), Tag("stream", stream));
+    public void Request(string endpoint, bool stream) => _requests.Add(1, Tag("endpoint", endpoint), Tag("stream", stream ? True : False));
 
     public void Failed(string endpoint, RouterError error) => _errors.Add(1, Tag("endpoint", endpoint), Tag("error", error.Code));
 
-    public void Finished(string endpoint, bool stream, TimeSpan duration) => _duration.Record(duration.TotalSeconds, Tag("endpoint", endpoint), Tag("stream", stream));
+    public void Finished(string endpoint, bool stream, TimeSpan duration) => _duration.Record(duration.TotalSeconds, Tag("endpoint", endpoint), Tag("stream", stream ? True : False));
 
     public void FirstByte(string endpoint, TimeSpan since) => _ttft.Record(since.TotalSeconds, Tag("endpoint", endpoint));
 
@@ -118,13 +121,7 @@ public sealed class RouterMetrics : IDisposable
 
     public static string RoleName(WorkerRole role) => role switch { WorkerRole.Prefill => "prefill", WorkerRole.Decode => "decode", _ => "regular" };
 
+    private static object BoxOf(int status) => (uint)status < Statuses.Length ? Statuses[status] : status;
+
     private static KeyValuePair<string, object?> Tag(string name, object? value) => new(name, value);
-}
-
-/// <summary>The router's spans, named after the steps of docs/request-lifecycle.md.</summary>
-internal static class RouterTrace
-{
-    public const string SourceName = "Baton.Router";
-
-    public static readonly ActivitySource Source = new(SourceName);
 }

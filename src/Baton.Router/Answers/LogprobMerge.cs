@@ -3,12 +3,20 @@ using Baton.Router.Bodies;
 
 namespace Baton.Router.Answers;
 
+/// <summary>Puts what only prefill knows into decode's answers.</summary>
+public interface IAnswerMerge
+{
+    /// <summary>Decode's answer, or one event of it, with prefill's values in it.</summary>
+    /// <exception cref="JsonException">Not JSON.</exception>
+    byte[] Apply(ReadOnlySpan<byte> decode);
+}
+
 /// <summary>What prefill knows and decode does not: log probabilities of the prompt, and its routed experts, per item of a batch.</summary>
 /// <remarks>
 /// Decode's answer stays as it came but for the merged values: prefill's list elements are written in front of decode's own, byte
 /// for byte. A key that one side lacks leaves decode's answer alone.
 /// </remarks>
-public sealed class LogprobMerge
+public sealed class LogprobMerge : IAnswerMerge
 {
     private readonly Dictionary<int, PrefillItem> _items = [];
 

@@ -27,6 +27,9 @@ internal sealed record AttemptContext
     /// <summary>1 for the first.</summary>
     public required int Attempt { get; init; }
 
+    /// <summary>The request's span, the parent of both legs'; null when nobody listens.</summary>
+    public required Activity? Span { get; init; }
+
     public TimeSpan Now => Time.GetElapsedTime(0);
 
     public PairingFields? Pairing => Route.Prefill is { } prefill
@@ -34,7 +37,18 @@ internal sealed record AttemptContext
         : null;
 
     /// <summary>The answer cannot be finished without prefill's: prompt log probabilities and routed experts exist only there.</summary>
-    public bool NeedsPrefillAnswer => Route.Prefill is not null && Facts.Endpoint == DataEndpoint.Generate && (Facts.NeedsInputLogprobs || Facts.NeedsRoutedExperts);
+    public bool NeedsPrefillAnswer => Route.Prefill is not null && (Facts.NeedsInputLogprobs || (Facts.NeedsRoutedExperts && Facts.Endpoint == DataEndpoint.Generate));
+
+    /// <summary>A step of the request as a child of its span, whatever runs around it.</summary>
+    public Activity? StartSpan(string name) => Span is null ? null : RouterTrace.Source.StartActivity(name, ActivityKind.Client, Span.Context);
+
+    /// <summary>Decode's first byte goes to the client.</summary>
+    public void FirstByte()
+    {
+        Metrics.FirstByte(Facts.Endpoint.Path, Now - Head.ReceivedAt);
+        if (Span is null) return;
+        using Activity? until = RouterTrace.Source.StartActivity("first_token", ActivityKind.Internal, Span.Context, startTime: new DateTimeOffset(Span.StartTimeUtc));
+    }
 
     public LegRequest Leg(Worker worker, LegBody body, Activity? span)
     {

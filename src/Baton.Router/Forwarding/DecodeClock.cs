@@ -11,6 +11,7 @@ internal sealed class DecodeClock : IDisposable
     private readonly CancellationTokenSource _any;
     private readonly CancellationToken _shutdown;
     private readonly long _start;
+    private const string Client = "the client";
     private string _waitingFor = "an answer";
 
     public DecodeClock(RouterOptions options, TimeProvider time, CancellationToken clientGone, CancellationToken shutdown)
@@ -38,12 +39,22 @@ internal sealed class DecodeClock : IDisposable
         return _any.Token;
     }
 
+    /// <summary>The same limit for a client that does not take what is there: its fault, not the worker's.</summary>
+    public CancellationToken ExpectClient()
+    {
+        CancellationToken token = ExpectProgress();
+        _waitingFor = Client;
+        return token;
+    }
+
     public void Cancel() => _timer.Cancel();
 
     public RouterError Explain(string worker, Exception e, bool began) => _shutdown.IsCancellationRequested
         ? new RouterError(503, "draining", "The router is shutting down and its grace period is over. Send the request again, to another router.") { IsRetryable = true }
         : e is InvalidDataException
         ? new RouterError(502, "read_response_failed", $"The worker {worker}: {e.Message}") { Leg = ErrorLeg.Decode, Worker = worker, IsWorkerFault = true }
+        : _waitingFor == Client
+        ? new RouterError(504, "client_stalled", $"The client took nothing for too long, and its answer was given up ({_time.GetElapsedTime(_start).TotalSeconds:0.###} s since the leg was sent).")
         : new RouterError(504, began || _waitingFor == "the next bytes" ? "stream_stalled" : "first_token_timeout",
             $"The worker {worker} was waited for too long: {_waitingFor} did not come in time ({_time.GetElapsedTime(_start).TotalSeconds:0.###} s since the leg was sent).")
         { Leg = ErrorLeg.Decode, Worker = worker, IsRetryable = true, IsWorkerFault = true };

@@ -1,7 +1,5 @@
 using System.Buffers;
 using System.Diagnostics;
-using System.Text.Json;
-using Baton.Router.Answers;
 using Baton.Router.Bodies;
 using Baton.Router.Choice;
 using Baton.Router.Errors;
@@ -10,45 +8,33 @@ using Baton.Router.Trouble;
 
 namespace Baton.Router.Forwarding;
 
-/// <summary>One attempt: both legs sent at once, coupled by <see cref="TwoLegState"/>, decode's bytes passed on as they come.</summary>
+/// <summary>One attempt: both legs sent at once. What the end of one means for the other is decided by <see cref="TwoLegState"/> alone.</summary>
 internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
 {
     // Of a non-streaming answer so much is read before its head is sent: up to here a broken decode leg can be retried.
     private const int WholeBytes = 64 * 1024;
     private const int StreamBytes = 16 * 1024;
-    private const int MaxMergedBytes = 128 * 1024 * 1024;
     // When prefill fails, decode often hears of it first (from prefill) and answers a 5xx; the cause is worth this wait.
     private static readonly TimeSpan CauseGrace = TimeSpan.FromMilliseconds(50);
 
     private readonly Candidate _decode = attempt.Route.Decode;
     private readonly PrefillLegRunner? _prefill = attempt.Route.Prefill is { } p ? new PrefillLegRunner(attempt, p) : null;
-    private readonly RankCheck? _ranks = attempt.Facts.Endpoint == DataEndpoint.Generate && attempt.Options.VerifyDpRank != VerifyMode.Off && attempt.Route.Decode.Rank is not null
-        ? new RankCheck(attempt.Route.Decode.Rank, attempt.Route.Prefill?.Rank) : null;
-    private TwoLegState _state = attempt.Route.Prefill is null ? TwoLegState.Single : TwoLegState.Pair;
-    private SseEnd _end;
+    private readonly TwoLegs _legs = new(attempt.Route.Prefill is null ? TwoLegState.Single : TwoLegState.Pair);
     private LegOutcome _decodeOutcome = LegOutcome.Neutral;
 
-    /// <summary>A leg broke an agreement that only strict checks enforce.</summary>
-    private sealed class MismatchException(string message) : Exception(message);
-
-    /// <returns>Null when the client has its whole answer (or left); otherwise why not. Retryable only while <see cref="IClientReply.HasStarted"/> is false.</returns>
+    /// <returns>Null when the client has its whole answer (or left); otherwise why not. Retryable only while no byte went to the client.</returns>
     public async Task<RouterError?> RunAsync(CancellationToken clientGone)
     {
         using DecodeClock clock = new(attempt.Options, attempt.Time, clientGone, attempt.Shutdown);
         byte[] buffer = ArrayPool<byte>.Shared.Rent(attempt.Facts.Stream ? StreamBytes : WholeBytes);
-        using Activity? span = RouterTrace.Source.StartActivity("leg.decode");
+        using Activity? span = attempt.StartSpan("leg.decode");
         try
         {
             // Prefill's bytes first: decode's leg is worth nothing without them. Nothing is awaited in between.
             Task<PrefillEnd> prefill = _prefill?.RunAsync() ?? Task.FromResult(PrefillEnd.None);
             Task<DecodeHead> decode = StartDecodeAsync(buffer, clock, span);
             if (attempt.Attempt == 1) attempt.Metrics.LegsSent(attempt.Now - attempt.Head.ReceivedAt);
-            if (_prefill is not null && await Task.WhenAny(prefill, decode) == prefill && !decode.IsCompleted)
-            {
-                if ((await prefill).Error is { } failed) return await FailWithPrefillAsync(failed, decode, clock);
-                Apply(LegEvent.PrefillDone);
-            }
-            return await AnswerAsync(decode, prefill, buffer, clock, clientGone);
+            return await AnswerAsync(decode, prefill, FollowPrefillAsync(prefill, clock), buffer, clock, clientGone);
         }
         finally
         {
@@ -57,90 +43,101 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
         }
     }
 
-    private async Task<RouterError> FailWithPrefillAsync(RouterError failed, Task<DecodeHead> decode, DecodeClock clock)
+    /// <summary>Reports prefill's end as soon as it is there, whatever decode is doing, and does what that means for decode.</summary>
+    private async Task FollowPrefillAsync(Task<PrefillEnd> prefill, DecodeClock clock)
     {
-        Apply(LegEvent.PrefillFailed);
-        clock.Cancel();
-        attempt.Metrics.Cancelled("decode", "prefill_failed");
-        if (attempt.Facts.RequestId is { } rid) attempt.Transport.Abort(_decode.Worker, rid);
-        try
+        if (_prefill is null) return;
+        RouterError? failed = (await prefill).Error;
+        LegAction action = _legs.Tell(failed is null ? LegEvent.PrefillDone : LegEvent.PrefillFailed);
+        if (action.HasFlag(LegAction.CancelDecode))
         {
-            await (await decode).Response.DisposeAsync();
+            clock.Cancel();
+            attempt.Metrics.Cancelled("decode", "prefill_failed");
+            if (attempt.Facts.RequestId is { } rid) attempt.Transport.Abort(_decode.Worker, rid);
         }
-        catch (Exception e) when (e is LegException or OperationCanceledException)
-        {
-            // It was cut because prefill failed: that error is the one that counts.
-        }
-        return failed;
+        if (!action.HasFlag(LegAction.NoteLatePrefill)) return;
+        attempt.Metrics.LatePrefillFailures.Add(1);
+        attempt.Logger.LatePrefillFailure(failed!.Worker ?? "", failed.Message);
     }
 
-    private async Task<RouterError?> AnswerAsync(Task<DecodeHead> decode, Task<PrefillEnd> prefill, byte[] buffer, DecodeClock clock, CancellationToken clientGone)
+    private async Task<RouterError?> AnswerAsync(
+        Task<DecodeHead> decode, Task<PrefillEnd> prefill, Task followed, byte[] buffer, DecodeClock clock, CancellationToken clientGone)
     {
         try
         {
             DecodeHead first = await decode;
             await using ILegResponse response = first.Response;
-            if (first.Error is { } refused) return await FailWithDecodeAsync(refused, prefill);
-            Apply(LegEvent.DecodeFirstByte);
-            attempt.Metrics.FirstByte(attempt.Facts.Endpoint.Path, attempt.Now - attempt.Head.ReceivedAt);
-            WatchLatePrefill(prefill);
-            await RelayAsync(first, prefill, buffer, clock);
-            Apply(LegEvent.DecodeDone);
+            if (first.Error is { } refused) return await FailAsync(LegEvent.DecodeFailed, refused, prefill, followed);
+            AnswerRelay relay = new(attempt, reply, _legs, clock, first, buffer);
+            switch (await relay.RunAsync(prefill))
+            {
+                case RelayEnd.Truncated:
+                    attempt.Metrics.Truncated.Add(1);
+                    return await FailAsync(LegEvent.DecodeTruncated, Truncated(), prefill, followed);
+                case RelayEnd.NotBegun:
+                    return await PrefillsErrorAsync(prefill, followed);
+            }
+            _legs.Tell(LegEvent.DecodeDone);
             _decodeOutcome = LegOutcome.Success;
             return null;
         }
         catch (OperationCanceledException) when (clientGone.IsCancellationRequested)
         {
-            Apply(LegEvent.ClientGone);
-            _prefill?.Cancel("client_gone");
-            attempt.Metrics.Cancelled("decode", "client_gone");
+            // Decode's connection is closed by the clock, which ends with the client.
+            LegAction action = _legs.Tell(LegEvent.ClientGone);
+            if (action.HasFlag(LegAction.CancelPrefill)) _prefill?.Cancel("client_gone");
+            if (action.HasFlag(LegAction.CancelDecode)) attempt.Metrics.Cancelled("decode", "client_gone");
             return null;
         }
         catch (LegException e)
         {
-            return await FailWithDecodeAsync(FailureMapping.FromTransport(FailureMapping.LegOf(_decode.Worker.Role), _decode.Worker.Url, e), prefill);
+            return await FailAsync(LegEvent.DecodeFailed, FailureMapping.FromTransport(FailureMapping.LegOf(_decode.Worker.Role), _decode.Worker.Url, e), prefill, followed);
         }
-        catch (MismatchException e)
+        catch (RankMismatchException e)
         {
             attempt.Metrics.RankMismatches.Add(1);
-            return await FailWithDecodeAsync(new RouterError(500, "dp_rank_mismatch", $"The worker {_decode.Worker.Url} answered from another rank: {e.Message}.") { Leg = ErrorLeg.Decode }, prefill);
+            return await FailAsync(LegEvent.DecodeFailed,
+                new RouterError(500, "dp_rank_mismatch", $"The worker {_decode.Worker.Url} answered from another rank: {e.Message}.") { Leg = ErrorLeg.Decode }, prefill, followed);
         }
         catch (Exception e) when (e is OperationCanceledException or InvalidDataException)
         {
-            return await FailWithDecodeAsync(clock.Explain(_decode.Worker.Url, e, reply.HasStarted), prefill);
+            return await FailAsync(LegEvent.DecodeFailed, clock.Explain(_decode.Worker.Url, e, reply.HasStarted), prefill, followed);
         }
     }
 
-    private async Task<RouterError> FailWithDecodeAsync(RouterError error, Task<PrefillEnd> prefill)
+    /// <summary>Decode is over without an answer: the table says whether the client gets this error, prefill's, or an end of what it has.</summary>
+    private async Task<RouterError> FailAsync(LegEvent how, RouterError error, Task<PrefillEnd> prefill, Task followed)
     {
-        bool began = reply.HasStarted;
-        if (!began && error.Status >= 500 && _prefill is not null && await CauseAsync(prefill) is { } cause)
-        {
-            Apply(LegEvent.PrefillFailed);
-            return cause;
-        }
-        Apply(LegEvent.DecodeFailed);
+        if (!reply.HasStarted && error.Status >= 500) await GraceAsync(followed);
+        LegAction action = _legs.Tell(how);
+        if (action == LegAction.None) return await PrefillsErrorAsync(prefill, followed);
+
         _decodeOutcome = error.IsWorkerFault ? LegOutcome.Failure : LegOutcome.Neutral;
         attempt.Metrics.WorkerError(_decode.Worker.Url, error.Code);
-        _prefill?.Cancel("decode_failed");
-        error = attempt.Blame(error) with { IsRetryable = error.IsRetryable && !began };
-        if (began) await CutAsync(error);
+        if (action.HasFlag(LegAction.CancelPrefill)) _prefill?.Cancel("decode_failed");
+        error = attempt.Blame(error) with { IsRetryable = error.IsRetryable && action.HasFlag(LegAction.FailWithDecode) };
+        if (action.HasFlag(LegAction.CutStream)) await CutAsync(error);
         return error;
     }
 
-    private async Task<RouterError?> CauseAsync(Task<PrefillEnd> prefill)
+    // Whoever follows prefill still holds the clock: it has to be through before the attempt ends.
+    private static async Task<RouterError> PrefillsErrorAsync(Task<PrefillEnd> prefill, Task followed)
+    {
+        await followed;
+        return (await prefill).Error ?? throw new UnreachableException("Decode was told that prefill failed, and prefill did not fail.");
+    }
+
+    private async Task GraceAsync(Task followed)
     {
         try
         {
-            return (await prefill.WaitAsync(CauseGrace, attempt.Time)).Error;
+            await followed.WaitAsync(CauseGrace, attempt.Time);
         }
         catch (TimeoutException)
         {
-            return null;
+            // Prefill has nothing to say: decode's own error it is.
         }
     }
-
-    private readonly record struct DecodeHead(ILegResponse Response, RouterError? Error, int Length);
 
     private async Task<DecodeHead> StartDecodeAsync(byte[] buffer, DecodeClock clock, Activity? span)
     {
@@ -162,139 +159,23 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
         }
     }
 
-    private async Task RelayAsync(DecodeHead first, Task<PrefillEnd> prefill, byte[] buffer, DecodeClock clock)
-    {
-        bool strict = attempt.Options.VerifyDpRank == VerifyMode.Fail && _ranks is not null;
-        LogprobMerge? merge = attempt.NeedsPrefillAnswer ? await MergeAsync(prefill, clock) : null;
-        if (merge is null && !strict) await RelayRawAsync(first, buffer, clock);
-        else if (attempt.Facts.Stream) await RelayEventsAsync(first, buffer, merge, strict, clock);
-        else await RelayEditedAsync(first, buffer, merge, strict, clock);
-    }
-
-    /// <summary>Passes bytes on as they come; memory is one buffer, and a slow client leaves decode's socket unread.</summary>
-    private async Task RelayRawAsync(DecodeHead first, byte[] buffer, DecodeClock clock)
-    {
-        bool whole = !attempt.Facts.Stream && first.Length < buffer.Length;
-        if (_ranks?.Mismatch(buffer.AsSpan(0, first.Length)) is { } wrong) WarnOfRank(wrong);
-        reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, whole ? first.Length : null));
-        int length = first.Length;
-        while (length > 0)
-        {
-            if (attempt.Facts.Stream) _end.Look(buffer.AsSpan(0, length));
-            await reply.WriteAsync(buffer.AsMemory(0, length), clock.ExpectProgress());
-            // The terminal event: the client has everything. Nothing more of the body is waited for beyond what closes it.
-            if (whole || _end.Seen) break;
-            length = await first.Response.ReadAsync(buffer, clock.ExpectProgress());
-        }
-        if (!attempt.Facts.Stream) return;
-        if (_end.Seen) await FinishStreamAsync(first.Response);
-        else attempt.Metrics.Truncated.Add(1);
-    }
-
-    private async Task FinishStreamAsync(ILegResponse response)
-    {
-        attempt.Route.EndDecode(LegOutcome.Success, attempt.Now);
-        await reply.CompleteAsync();
-        await TailReader.DrainAsync(response, attempt.Time);
-    }
-
-    /// <summary>Takes the stream apart into events, edits those that need it, and passes each on.</summary>
-    private async Task RelayEventsAsync(DecodeHead first, byte[] buffer, LogprobMerge? merge, bool strict, DecodeClock clock)
-    {
-        SseSplitter events = new();
-        int length = first.Length;
-        bool done = false;
-        while (length > 0 && !done)
-        {
-            events.Add(buffer.AsSpan(0, length));
-            while (events.TryTake(out ReadOnlyMemory<byte> sse))
-            {
-                done = SseSplitter.IsDone(sse);
-                ReadOnlyMemory<byte> data = SseSplitter.Data(sse);
-                if (strict && _ranks!.Mismatch(data.Span) is { } wrong) throw new MismatchException(wrong);
-                if (strict && done && !_ranks!.SawDecodeRank) throw new MismatchException("no event names dp_rank");
-                if (!reply.HasStarted) reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, null));
-                if (merge is not null && !done && data.Length > 0) sse = (byte[])[.. "data: "u8, .. Merge(merge, data.Span), .. "\n\n"u8];
-                await reply.WriteAsync(sse, clock.ExpectProgress());
-            }
-            if (!done) length = await first.Response.ReadAsync(buffer, clock.ExpectProgress());
-        }
-        if (done) await FinishStreamAsync(first.Response);
-        else attempt.Metrics.Truncated.Add(1);
-        if (!reply.HasStarted) reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, 0));
-    }
-
-    private async Task RelayEditedAsync(DecodeHead first, byte[] buffer, LogprobMerge? merge, bool strict, DecodeClock clock)
-    {
-        ArrayBufferWriter<byte> whole = new(Math.Max(256, first.Length));
-        for (int length = first.Length; length > 0; length = await first.Response.ReadAsync(buffer, clock.ExpectProgress()))
-        {
-            if (whole.WrittenCount + length > MaxMergedBytes) throw new InvalidDataException($"The answer is longer than {MaxMergedBytes} bytes and cannot be merged.");
-            whole.Write(buffer.AsSpan(0, length));
-        }
-        if (_ranks?.Mismatch(whole.WrittenSpan) is { } wrong)
-        {
-            if (strict) throw new MismatchException(wrong);
-            WarnOfRank(wrong);
-        }
-        if (strict && !_ranks!.SawDecodeRank) throw new MismatchException("meta_info names no dp_rank");
-        ReadOnlyMemory<byte> answer = merge is null ? whole.WrittenMemory : Merge(merge, whole.WrittenSpan);
-        reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, answer.Length));
-        await reply.WriteAsync(answer, clock.ExpectProgress());
-    }
-
-    private async Task<LogprobMerge?> MergeAsync(Task<PrefillEnd> prefill, DecodeClock clock)
-    {
-        try
-        {
-            if ((await prefill.WaitAsync(clock.Token)).Answer is { } answer) return LogprobMerge.FromPrefill(answer, attempt.Facts.Stream);
-        }
-        catch (JsonException)
-        {
-            // Counted below: an answer that cannot be merged is passed on as decode gave it.
-        }
-        attempt.Metrics.MergeFailures.Add(1);
-        return null;
-    }
-
-    private byte[] Merge(LogprobMerge merge, ReadOnlySpan<byte> answer)
-    {
-        try
-        {
-            return merge.Apply(answer);
-        }
-        catch (JsonException)
-        {
-            attempt.Metrics.MergeFailures.Add(1);
-            return answer.ToArray();
-        }
-    }
-
-    private void WarnOfRank(string what)
-    {
-        attempt.Metrics.RankMismatches.Add(1);
-        attempt.Logger.RankMismatch(attempt.Head.RequestId, _decode.Worker.Url, what);
-    }
-
     private async Task CutAsync(RouterError error)
     {
         if (attempt.Facts.Stream) await reply.WriteAsync((byte[])[.. "data: "u8, .. error.ToJson(), .. "\n\ndata: [DONE]\n\n"u8], CancellationToken.None);
         else reply.Abort();
     }
 
-    /// <summary>After decode's first byte a prefill failure is counted and nothing else.</summary>
-    private void WatchLatePrefill(Task<PrefillEnd> prefill)
+    private RouterError Truncated() => new(502, "stream_truncated", $"The worker {_decode.Worker.Url} ended its stream without the terminal event.")
     {
-        if (attempt.Route.Prefill is not { } candidate || prefill.IsCompletedSuccessfully && prefill.Result.Error is null) return;
-        _ = WatchAsync();
-
-        async Task WatchAsync()
-        {
-            if ((await prefill).Error is not { } late || _decodeOutcome == LegOutcome.Failure || late.Code == "prefill_timeout") return;
-            attempt.Metrics.LatePrefillFailures.Add(1);
-            attempt.Logger.LatePrefillFailure(candidate.Worker.Url, late.Message);
-        }
-    }
-
-    private void Apply(LegEvent what) => (_state, _) = _state.On(what);
+        Leg = FailureMapping.LegOf(_decode.Worker.Role),
+        Worker = _decode.Worker.Url,
+        IsRetryable = true,
+        IsWorkerFault = true,
+    };
 }
+
+/// <summary>What is known of decode when its first bytes are there.</summary>
+/// <param name="Response">To be read on; owned by the attempt.</param>
+/// <param name="Error">Set when it answered something other than 2xx.</param>
+/// <param name="Length">Bytes of the body already in the attempt's buffer.</param>
+internal readonly record struct DecodeHead(ILegResponse Response, RouterError? Error, int Length);

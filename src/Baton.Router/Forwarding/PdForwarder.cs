@@ -33,7 +33,7 @@ public sealed class PdForwarder(
     {
         RequestFacts facts = body.Facts;
         string endpoint = facts.Endpoint.Path;
-        using Activity? span = RouterTrace.Source.StartActivity("route");
+        using Activity? span = RouterTrace.StartRoute(head);
         metrics.Request(endpoint, facts.Stream);
         _budget.CountRequest(Now);
         TimeSpan queuedAt = Now;
@@ -119,6 +119,8 @@ public sealed class PdForwarder(
         Head = head,
         Attempt = number,
         Shutdown = Shutdown,
+        // The samples of a fan-out and all retries are parts of the one request.
+        Span = Activity.Current?.Source == RouterTrace.Source ? Activity.Current : null,
     };
 
     internal static async Task WriteErrorAsync(IClientReply reply, RouterError error, string requestId, CancellationToken ct)

@@ -44,7 +44,7 @@ internal sealed class PrefillLegRunner(AttemptContext attempt, Candidate prefill
     /// <summary>Sends the leg at once and reads its answer. Never throws for what the worker does.</summary>
     public async Task<PrefillEnd> RunAsync()
     {
-        using Activity? span = RouterTrace.Source.StartActivity("leg.prefill");
+        using Activity? span = attempt.StartSpan("leg.prefill");
         using CancellationTokenSource limit = new(attempt.Options.RequestTimeout, attempt.Time);
         _cut = limit.Cancel;
         TimeSpan sent = attempt.Now;

@@ -16,7 +16,7 @@ public enum DecodeLeg : byte
 {
     /// <summary>D0 or Dh: no byte of the body yet.</summary>
     Waiting,
-    /// <summary>D1: the first byte is there, the client's answer began or may begin.</summary>
+    /// <summary>D1: the first byte is there and goes to the client.</summary>
     Flowing,
     /// <summary>D+.</summary>
     Done,
@@ -31,12 +31,14 @@ public enum LegEvent : byte
     DecodeFirstByte,
     DecodeDone,
     DecodeFailed,
+    /// <summary>The stream ended in order, but without its terminal event.</summary>
+    DecodeTruncated,
     /// <summary>The client closed its connection.</summary>
     ClientGone,
 }
 
 [Flags]
-public enum LegAction : byte
+public enum LegAction : ushort
 {
     None = 0,
     CancelPrefill = 1,
@@ -52,6 +54,8 @@ public enum LegAction : byte
     /// <summary>Count it; the client's stream goes on.</summary>
     NoteLatePrefill = 64,
     Finish = 128,
+    /// <summary>The answer has begun and ends here as it did on decode's side: the client sees the end of the stream, decode's breaker a failure.</summary>
+    PassEnd = 256,
 }
 
 /// <summary>How the two legs of one attempt are coupled: the table of docs/router.md as code.</summary>
@@ -79,12 +83,15 @@ public readonly record struct TwoLegState(PrefillLeg Prefill, DecodeLeg Decode)
 
         (LegEvent.DecodeFirstByte, _, DecodeLeg.Waiting) => (this with { Decode = DecodeLeg.Flowing }, LegAction.Relay),
         (LegEvent.DecodeDone, _, DecodeLeg.Waiting or DecodeLeg.Flowing) => (this with { Decode = DecodeLeg.Done }, LegAction.Finish),
-        (LegEvent.DecodeFailed, PrefillLeg.Sent, DecodeLeg.Waiting) =>
+        (LegEvent.DecodeFailed or LegEvent.DecodeTruncated, PrefillLeg.Sent, DecodeLeg.Waiting) =>
             (this with { Decode = DecodeLeg.Failed }, LegAction.CancelPrefill | LegAction.FailWithDecode),
-        (LegEvent.DecodeFailed, _, DecodeLeg.Waiting) => (this with { Decode = DecodeLeg.Failed }, LegAction.FailWithDecode),
+        (LegEvent.DecodeFailed or LegEvent.DecodeTruncated, _, DecodeLeg.Waiting) => (this with { Decode = DecodeLeg.Failed }, LegAction.FailWithDecode),
         (LegEvent.DecodeFailed, PrefillLeg.Sent, DecodeLeg.Flowing) =>
             (this with { Decode = DecodeLeg.Failed }, LegAction.CancelPrefill | LegAction.CutStream),
         (LegEvent.DecodeFailed, _, DecodeLeg.Flowing) => (this with { Decode = DecodeLeg.Failed }, LegAction.CutStream),
+        (LegEvent.DecodeTruncated, PrefillLeg.Sent, DecodeLeg.Flowing) =>
+            (this with { Decode = DecodeLeg.Failed }, LegAction.CancelPrefill | LegAction.PassEnd),
+        (LegEvent.DecodeTruncated, _, DecodeLeg.Flowing) => (this with { Decode = DecodeLeg.Failed }, LegAction.PassEnd),
 
         (LegEvent.ClientGone, PrefillLeg.Sent, DecodeLeg.Waiting or DecodeLeg.Flowing) =>
             (this with { Decode = DecodeLeg.Failed }, LegAction.CancelPrefill | LegAction.CancelDecode),
@@ -92,4 +99,21 @@ public readonly record struct TwoLegState(PrefillLeg Prefill, DecodeLeg Decode)
         // Everything else is the echo of an end that is already decided.
         _ => (this, LegAction.None),
     };
+}
+
+/// <summary>The state of one attempt. Two flows report to it, and whichever event comes first decides.</summary>
+internal sealed class TwoLegs(TwoLegState start)
+{
+    private readonly Lock _lock = new();
+    private TwoLegState _state = start;
+
+    /// <summary>Moves on, and says what the teller has to do. <see cref="LegAction.None"/>: it was decided before.</summary>
+    public LegAction Tell(LegEvent what)
+    {
+        lock (_lock)
+        {
+            (_state, LegAction action) = _state.On(what);
+            return action;
+        }
+    }
 }
