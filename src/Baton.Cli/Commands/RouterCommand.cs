@@ -61,10 +61,10 @@ internal static class RouterCommand
 
     private static async Task<int> ServeAsync(RouterServer server, ParseResult parse, RouterFlags flags, TimeProvider time, CancellationToken ct)
     {
-        await server.StartAsync(ct);
         TimeSpan limit = TimeSpan.FromSeconds(parse.GetValue(flags.StartupTimeout));
         try
         {
+            await server.StartAsync(ct);
             IReadOnlyList<Worker> missing = await server.WaitUntilReadyAsync(limit, ct);
             // Some of several may come later; a router without any is a mistake that has to show.
             if (missing.Count > 0 && missing.Count == server.Router.Fleet.Now.All.Count)
@@ -83,8 +83,17 @@ internal static class RouterCommand
 
     private static async Task<int> CheckAsync(RouterServer server, TimeSpan limit, CancellationToken ct)
     {
-        await server.StartAsync(ct);
-        IReadOnlyList<Worker> missing = await server.WaitUntilReadyAsync(limit, ct);
+        IReadOnlyList<Worker> missing;
+        try
+        {
+            await server.StartAsync(ct);
+            missing = await server.WaitUntilReadyAsync(limit, ct);
+        }
+        catch (OperationCanceledException) when (ct.IsCancellationRequested)
+        {
+            await Console.Error.WriteLineAsync("The check was stopped before every worker was ready.");
+            return 1;
+        }
         foreach (Worker worker in server.Router.Fleet.Now.All)
             Console.WriteLine($"{worker.Status,-9} {worker.Role,-8} {worker.Url} dp_size {worker.DpSize} model {worker.ModelName ?? "unknown"}{(worker.Problem is { } problem ? ": " + problem : "")}");
         return missing.Count == 0 ? 0 : 1;
