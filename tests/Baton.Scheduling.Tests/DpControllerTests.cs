@@ -131,6 +131,46 @@ public sealed class DpControllerTests
     }
 
     [Fact]
+    public void Of_equal_ranks_least_work_takes_the_one_whose_step_began_first()
+    {
+        Setup setup = new(LoadBalanceMethod.LeastWork, dpSize: 3);
+        for (int i = 0; i < 3; i++) setup.Send(promptTokens: 100);
+        setup.Ranks[0].Inbox.StepBegins(100, TimeSpan.FromMilliseconds(7));
+        setup.Ranks[2].Inbox.StepBegins(100, TimeSpan.FromMilliseconds(5)); // rank 1 has not begun
+
+        int[] chosen = [setup.Send(promptTokens: 1), setup.Send(promptTokens: 1), setup.Send(promptTokens: 1)];
+
+        Assert.Equal([2, 0, 1], chosen);
+    }
+
+    [Fact]
+    public void A_rank_between_two_steps_is_not_taken_for_one_that_has_not_begun()
+    {
+        Setup setup = new(LoadBalanceMethod.LeastWork, dpSize: 2);
+        for (int i = 0; i < 2; i++) setup.Send(promptTokens: 200);
+        setup.Ranks[0].Inbox.StepBegins(200, TimeSpan.FromMilliseconds(7));
+        setup.Ranks[1].Inbox.StepBegins(100, TimeSpan.FromMilliseconds(1));
+        setup.Ranks[1].Inbox.StepEnds();
+        setup.Ranks[1].Inbox.Computed(100);
+        setup.Ranks[1].Inbox.StepBooked(TimeSpan.FromMilliseconds(5));
+
+        List<int> chosen = [setup.Send(promptTokens: 100), setup.Send(promptTokens: 100)]; // 200 on each, then the one that was there sooner
+
+        Assert.Equal([1, 1], chosen);
+    }
+
+    [Fact]
+    public void Ranks_that_step_together_tell_nothing_by_the_beginning_of_their_step()
+    {
+        Setup setup = new(LoadBalanceMethod.LeastWork, dpSize: 2, stepTogether: true);
+        for (int i = 0; i < 4; i++) setup.Send(promptTokens: 100);
+        setup.Ranks[0].Inbox.StepBegins(100, TimeSpan.FromMilliseconds(7));
+        setup.Ranks[1].Inbox.StepBegins(100, TimeSpan.FromMilliseconds(5));
+
+        Assert.Equal(0, setup.Send(promptTokens: 1));
+    }
+
+    [Fact]
     public void Least_work_on_decode_spreads_the_running_requests_and_then_their_tokens()
     {
         Setup setup = new(LoadBalanceMethod.LeastWork, dpSize: 2, WorkerRole.Decode);
@@ -290,10 +330,10 @@ public sealed class DpControllerTests
     {
         private int _sent;
 
-        public Setup(LoadBalanceMethod method, int dpSize, WorkerRole role = WorkerRole.Prefill, bool force = false, int capacity = 1000)
+        public Setup(LoadBalanceMethod method, int dpSize, WorkerRole role = WorkerRole.Prefill, bool force = false, int capacity = 1000, bool stepTogether = false)
         {
             Ranks = [.. Enumerable.Range(0, dpSize).Select(i => new FakeRank(i, capacity))];
-            DpControllerOptions options = new() { Role = role, Method = method, ForceQueryPrefillDpRank = force };
+            DpControllerOptions options = new() { Role = role, Method = method, ForceQueryPrefillDpRank = force, RanksStepTogether = stepTogether };
             Controller = new DpController(Ranks, options, Rooms);
         }
 

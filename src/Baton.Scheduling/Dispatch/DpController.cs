@@ -113,21 +113,27 @@ public sealed class DpController
     private int TakeLeastWork()
     {
         int best = -1;
-        (long First, long Second, long Third) bestWork = default;
+        (long First, long Second, long Third, long Fourth) bestWork = default;
         for (int step = 1; step <= DpSize; step++)
         {
             int i = (_lastLeast + step) % DpSize;
             if (!IsAvailable(i)) continue;
-            RankInbox inbox = _ranks[i].Inbox;
-            // Decode computes no prompts: there the running batch is the work, and how much KV it reads.
-            (long, long, long) work = _options.Role == WorkerRole.Decode
-                ? (inbox.LiveRequests, inbox.LivePromptTokens, 0)
-                : (inbox.UncomputedPromptTokens - (_options.RanksStepTogether ? inbox.StepPromptTokens : 0), inbox.LiveRequests, inbox.LivePromptTokens);
+            (long, long, long, long) work = WorkOf(_ranks[i].Inbox);
             if (best >= 0 && work.CompareTo(bestWork) >= 0) continue;
             (best, bestWork) = (i, work);
         }
         if (best >= 0) _lastLeast = best;
         return best;
+    }
+
+    private (long, long, long, long) WorkOf(RankInbox inbox)
+    {
+        // Decode computes no prompts: there the running batch is the work, and how much KV it reads.
+        if (_options.Role == WorkerRole.Decode) return (inbox.LiveRequests, inbox.LivePromptTokens, 0, 0);
+        long uncomputed = inbox.UncomputedPromptTokens - (_options.RanksStepTogether ? inbox.StepPromptTokens : 0);
+        // Tokens count as computed when their step ends. Of two equal ranks the one whose step began first is nearer to that, by up to a chunk.
+        long headSince = uncomputed > 0 && _options.Role == WorkerRole.Prefill && !_options.RanksStepTogether ? inbox.HeadSince.Ticks : 0;
+        return (uncomputed, headSince, inbox.LiveRequests, inbox.LivePromptTokens);
     }
 
     private RequestFailure? CheckPrefillHint(GenerationRequest request) =>

@@ -51,7 +51,7 @@ public abstract class EngineRank : IRank
     public void End(TimeSpan now)
     {
         _steps++;
-        Inbox.Computing(0);
+        Inbox.StepEnds();
         _throughput.Add(_result.Samples.Count, now);
         _scheduler.Commit(_plan, _result, now);                                      // 4. book
         if (_result.WasInterrupted)
@@ -85,7 +85,7 @@ public abstract class EngineRank : IRank
     {
         try
         {
-            Inbox.Computing(_plan.BatchTokens - _plan.Rows.Count);
+            Inbox.StepBegins(_plan.BatchTokens - _plan.Rows.Count, now);
             _engine.Execute(_plan, _result);
             return true;
         }

@@ -21,6 +21,7 @@ public sealed class RankInbox : IRankResolutionSink
     private long _uncomputedPromptTokens;
     private long _livePromptTokens;
     private long _stepPromptTokens;
+    private long _headSinceTicks = TimeSpan.MaxValue.Ticks;
 
     /// <param name="dpRank">For error texts.</param>
     /// <param name="capacity">Requests that the rank may hold at once: running and queued together.</param>
@@ -52,6 +53,9 @@ public sealed class RankInbox : IRankResolutionSink
 
     /// <summary>The part of <see cref="UncomputedPromptTokens"/> that the step being executed will have computed.</summary>
     public long StepPromptTokens => Interlocked.Read(ref _stepPromptTokens);
+
+    /// <summary>When the rank began its present step, or ended the last one while more waits; the end of time when it has not begun what it has.</summary>
+    public TimeSpan HeadSince => new(Interlocked.Read(ref _headSinceTicks));
 
     /// <summary>Prompt tokens of all live requests.</summary>
     public long LivePromptTokens => Interlocked.Read(ref _livePromptTokens);
@@ -145,8 +149,19 @@ public sealed class RankInbox : IRankResolutionSink
         }
     }
 
-    /// <summary>For the rank: a step with so many prompt tokens began, or ended (0).</summary>
-    internal void Computing(int count) => Interlocked.Exchange(ref _stepPromptTokens, count);
+    /// <summary>For the rank: a step with so many prompt tokens begins.</summary>
+    internal void StepBegins(int promptTokens, TimeSpan now)
+    {
+        Interlocked.Exchange(ref _headSinceTicks, now.Ticks);
+        Interlocked.Exchange(ref _stepPromptTokens, promptTokens);
+    }
+
+    /// <summary>For the rank: the step has ended and is not booked yet.</summary>
+    internal void StepEnds() => Interlocked.Exchange(ref _stepPromptTokens, 0);
+
+    /// <summary>For the rank: what the step computed is booked.</summary>
+    internal void StepBooked(TimeSpan now) =>
+        Interlocked.Exchange(ref _headSinceTicks, UncomputedPromptTokens > 0 ? now.Ticks : TimeSpan.MaxValue.Ticks);
 
     /// <summary>For the rank: <paramref name="count"/> prompt tokens of some request are computed or imported.</summary>
     internal void Computed(int count) => Interlocked.Add(ref _uncomputedPromptTokens, -count);
