@@ -56,7 +56,7 @@ public sealed class PdRouter
         if (error is not null) return (null, error);
         BootstrapRoom[] rooms = prefill is null ? [] : new BootstrapRoom[query.Facts.SequenceCount];
         for (int i = 0; i < rooms.Length; i++) rooms[i] = _rooms.Draw(prefill!.Value.Rank, prefill.Value.Worker.DpSize, now);
-        return (new Route(prefill, decode!.Value, rooms, query.Facts.SequenceCount, query.Facts.PromptTokens) { PrefillBranch = p, DecodeBranch = d }, null);
+        return (new Route(prefill, decode!.Value, rooms, query.Facts.SequenceCount, query.Facts.PromptTokens, now) { PrefillBranch = p, DecodeBranch = d }, null);
     }
 
     /// <summary>What <see cref="Choose"/> would do, with every candidate's score and every exclusion's reason. Changes nothing.</summary>

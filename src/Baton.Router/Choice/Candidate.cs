@@ -44,14 +44,14 @@ public readonly record struct Candidate(Worker Worker, int? Rank)
         }
     }
 
-    /// <summary>Uncached prompt tokens waiting there by the last report, from all routers; 0 when it never reported.</summary>
-    public long ReportedWaitingTokens
+    /// <summary>Prompt tokens that other routers' requests still wait for there, by the last report; 0 when it never reported.</summary>
+    public long OthersWaitingTokens
     {
         get
         {
-            if (Rank is not null) return State.Report?.WaitingUncachedTokens ?? 0;
+            if (Rank is not null) return State.Report?.OthersWaitingTokens ?? 0;
             long sum = 0;
-            foreach (RankState rank in Worker.Ranks) sum += rank.Report?.WaitingUncachedTokens ?? 0;
+            foreach (RankState rank in Worker.Ranks) sum += rank.Report?.OthersWaitingTokens ?? 0;
             return sum;
         }
     }

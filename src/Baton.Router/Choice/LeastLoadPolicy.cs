@@ -5,7 +5,8 @@ namespace Baton.Router.Choice;
 /// <summary>Least outstanding work: prompt tokens still to compute on prefill, sequences and KV use on decode.</summary>
 /// <remarks>
 /// This router's own counts are exact at any moment, unlike a report that is seconds old; the reports add what other routers
-/// sent, and how full the KV cache is. Ties go to the candidate that was sent fewer requests so far, then to the first.
+/// sent, and how full the KV cache is. Of equal prefill ranks the one whose first request is at it the longest will be free first;
+/// other ties go to the candidate that was sent fewer requests so far, then to the first.
 /// </remarks>
 public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
 {
@@ -14,10 +15,10 @@ public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
     public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request)
     {
         int best = 0;
-        (double Score, long Sent) least = Key(candidates[0], request.Role);
+        (double Score, TimeSpan HeadSince, long Sent) least = Key(candidates[0], request.Role);
         for (int i = 1; i < candidates.Count; i++)
         {
-            (double, long) next = Key(candidates[i], request.Role);
+            (double, TimeSpan, long) next = Key(candidates[i], request.Role);
             if (next.CompareTo(least) >= 0) continue;
             (best, least) = (i, next);
         }
@@ -30,9 +31,9 @@ public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
     public double Score(in Candidate candidate, WorkerRole role)
     {
         double used = Math.Clamp(candidate.TokenUsage ?? 0, 0, 0.999);
-        // k / (1 - k): nothing while the cache is half empty, without bound when the next request would be retracted.
-        double pressure = used / (1 - used);
-        double work = Math.Max(candidate.PromptTokens, candidate.ReportedWaitingTokens) / options.DefaultThroughput;
+        // k / (1 - k): nothing while the cache is half empty, or an old report would decide between equals; without bound when the next request would be retracted.
+        double pressure = used < 0.5 ? 0 : used / (1 - used);
+        double work = (candidate.PromptTokens + candidate.OthersWaitingTokens) / options.DefaultThroughput;
         return role switch
         {
             WorkerRole.Prefill => work + options.KvPressureSeconds * pressure,
@@ -41,5 +42,8 @@ public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
         };
     }
 
-    private (double, long) Key(in Candidate candidate, WorkerRole role) => (Score(candidate, role), candidate.State.Sent);
+    private (double, TimeSpan, long) Key(in Candidate candidate, WorkerRole role) => (Score(candidate, role), HeadSince(candidate, role), candidate.State.Sent);
+
+    private static TimeSpan HeadSince(in Candidate candidate, WorkerRole role) =>
+        role == WorkerRole.Prefill && (candidate.Rank is not null || candidate.Worker.DpSize == 1) && candidate.State.PromptTokens > 0 ? candidate.State.HeadSince : TimeSpan.Zero;
 }

@@ -16,22 +16,22 @@ public sealed class Route
     private readonly RankState? _prefillState;
     private readonly RankState _decodeState;
     private readonly bool _prefillProbe, _decodeProbe;
-    private int _prefillHeld, _decodeHeld = 1;
+    private int _promptHeld, _prefillHeld, _decodeHeld = 1;
 
-    internal Route(Candidate? prefill, Candidate decode, IReadOnlyList<BootstrapRoom> rooms, int sequences, int promptTokens)
+    internal Route(Candidate? prefill, Candidate decode, IReadOnlyList<BootstrapRoom> rooms, int sequences, int promptTokens, TimeSpan now)
     {
         Prefill = prefill;
         Decode = decode;
         Rooms = rooms;
         (_sequences, _promptTokens) = (sequences, promptTokens);
         _decodeState = decode.State;
-        _decodeState.Take(sequences, promptTokens);
+        _decodeState.Take(sequences, promptTokens, now);
         _decodeProbe = _decodeState.Breaker.Begin();
         if (prefill is not { } candidate) return;
         _prefillState = candidate.State;
-        _prefillState.Take(sequences, promptTokens);
+        _prefillState.Take(sequences, promptTokens, now);
         _prefillProbe = _prefillState.Breaker.Begin();
-        _prefillHeld = 1;
+        (_promptHeld, _prefillHeld) = (1, 1);
     }
 
     /// <summary>Null on a unified route.</summary>
@@ -50,11 +50,19 @@ public sealed class Route
 
     public string DecodeBranch { get; init; } = "";
 
+    /// <summary>Decode has begun to answer, so the prompt is computed: prefill's tokens are free for others, although its leg may end a step later.</summary>
+    public void EndPrompt(TimeSpan now)
+    {
+        if (_prefillState is null || Interlocked.Exchange(ref _promptHeld, 0) == 0) return;
+        _prefillState.EndPrompts(_promptTokens, now);
+    }
+
     /// <summary>Returns prefill's credit and books how the leg ended.</summary>
     public void EndPrefill(LegOutcome outcome, TimeSpan now)
     {
         if (Interlocked.Exchange(ref _prefillHeld, 0) == 0) return;
-        _prefillState!.Return(_sequences, _promptTokens);
+        EndPrompt(now);
+        _prefillState!.Return(_sequences);
         _prefillState.Breaker.End(outcome, _prefillProbe, now);
     }
 
@@ -62,7 +70,8 @@ public sealed class Route
     public void EndDecode(LegOutcome outcome, TimeSpan now)
     {
         if (Interlocked.Exchange(ref _decodeHeld, 0) == 0) return;
-        _decodeState.Return(_sequences, _promptTokens);
+        _decodeState.EndPrompts(_promptTokens, now);
+        _decodeState.Return(_sequences);
         _decodeState.Breaker.End(outcome, _decodeProbe, now);
     }
 }

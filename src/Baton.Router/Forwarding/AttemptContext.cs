@@ -45,6 +45,7 @@ internal sealed record AttemptContext
     /// <summary>Decode's first byte goes to the client.</summary>
     public void FirstByte()
     {
+        Route.EndPrompt(Now);
         Metrics.FirstByte(Facts.Endpoint.Path, Now - Head.ReceivedAt);
         if (Span is null) return;
         using Activity? until = RouterTrace.Source.StartActivity("first_token", ActivityKind.Internal, Span.Context, startTime: new DateTimeOffset(Span.StartTimeUtc));

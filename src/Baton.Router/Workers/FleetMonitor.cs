@@ -138,8 +138,9 @@ public sealed class FleetMonitor(
         using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(ct, limit.Token);
         try
         {
+            long[] ownPromptTokens = [.. worker.Ranks.Select(rank => rank.PromptTokens)];
             WorkerAnswer answer = await GetAsync(worker, "/v1/loads?include=core,disagg,queues,memory", either.Token);
-            if (answer.IsOk) LoadsDocument.Apply(answer.Body, worker, Now);
+            if (answer.IsOk) LoadsDocument.Apply(answer.Body, worker, ownPromptTokens, Now);
             // Older workers do not have it; asked again when the worker was away and came back.
             else watch.HasNoLoads = answer.Status is 404 or 405 or 501;
         }

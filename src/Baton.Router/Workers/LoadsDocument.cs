@@ -5,8 +5,9 @@ namespace Baton.Router.Workers;
 /// <summary>A worker's <c>/v1/loads</c>: one element a rank, missing numbers are 0.</summary>
 internal static class LoadsDocument
 {
+    /// <param name="ownPromptTokens">What this router had in flight on each rank when it asked.</param>
     /// <exception cref="JsonException">Not the document we know.</exception>
-    public static void Apply(ReadOnlyMemory<byte> utf8, Worker worker, TimeSpan now)
+    public static void Apply(ReadOnlyMemory<byte> utf8, Worker worker, ReadOnlySpan<long> ownPromptTokens, TimeSpan now)
     {
         using JsonDocument document = JsonDocument.Parse(utf8);
         JsonElement root = document.RootElement;
@@ -21,7 +22,11 @@ internal static class LoadsDocument
             worker.Ranks[rank].Report = new RankReport(
                 now, (int)Number(load, "num_running_reqs"), (int)Number(load, "num_waiting_reqs"), (long)Number(load, "num_used_tokens"),
                 (long)Number(load, "max_total_num_tokens"), Number(load, "token_usage"), (long)Number(load, "num_waiting_uncached_tokens"),
-                Number(load, "gen_throughput"), Number(load, "cache_hit_rate"));
+                Number(load, "gen_throughput"), Number(load, "cache_hit_rate"))
+            {
+                // What was sent while the answer was on its way counts as ours too: it would otherwise look like another router's for a whole interval.
+                OwnPromptTokens = Math.Max(rank < ownPromptTokens.Length ? ownPromptTokens[rank] : 0, worker.Ranks[rank].PromptTokens),
+            };
         }
     }
 

@@ -10,15 +10,19 @@ public sealed class RankState(BreakerOptions breaker)
     private int _requests;
     private long _promptTokens;
     private long _sent;
+    private long _headSinceTicks;
 
     /// <summary>Sequences in flight.</summary>
     public int Requests => Volatile.Read(ref _requests);
 
-    /// <summary>Estimated prompt tokens of those sequences.</summary>
+    /// <summary>Estimated prompt tokens of those sequences whose prompt is not computed yet, as far as this router can tell.</summary>
     public long PromptTokens => Volatile.Read(ref _promptTokens);
 
     /// <summary>Sequences ever sent.</summary>
     public long Sent => Volatile.Read(ref _sent);
+
+    /// <summary>When the request that is first in line there became the first, by the ends that this router saw; how far it is, nobody says.</summary>
+    public TimeSpan HeadSince => new(Interlocked.Read(ref _headSinceTicks));
 
     public CircuitBreaker Breaker { get; } = new(breaker);
 
@@ -29,24 +33,35 @@ public sealed class RankState(BreakerOptions breaker)
         set => Volatile.Write(ref _report, value);
     }
 
-    public void Take(int sequences, int promptTokens)
+    /// <param name="now">The router's clock.</param>
+    public void Take(int sequences, int promptTokens, TimeSpan now)
     {
         Interlocked.Add(ref _requests, sequences);
-        Interlocked.Add(ref _promptTokens, promptTokens);
         Interlocked.Add(ref _sent, sequences);
+        if (Interlocked.Add(ref _promptTokens, promptTokens) == promptTokens) Interlocked.Exchange(ref _headSinceTicks, now.Ticks);
     }
 
-    public void Return(int sequences, int promptTokens)
+    /// <summary>The prompts of a request are computed: the next in line begins.</summary>
+    public void EndPrompts(int promptTokens, TimeSpan now)
     {
-        Interlocked.Add(ref _requests, -sequences);
         Interlocked.Add(ref _promptTokens, -promptTokens);
+        Interlocked.Exchange(ref _headSinceTicks, now.Ticks);
     }
+
+    public void Return(int sequences) => Interlocked.Add(ref _requests, -sequences);
 }
 
 /// <summary>One element of a worker's <c>/v1/loads</c>.</summary>
 /// <param name="At">When this router read it, on the router's clock.</param>
 /// <param name="TokenUsage">Share of the KV cells in use, 0 to 1.</param>
-/// <param name="WaitingUncachedTokens">Prompt tokens queued there that no cache covers, from all routers.</param>
+/// <param name="WaitingUncachedTokens">Prompt tokens there that are still to be computed, from all routers.</param>
 public sealed record RankReport(
     TimeSpan At, int RunningRequests, int WaitingRequests, long UsedTokens, long MaxTokens, double TokenUsage,
-    long WaitingUncachedTokens, double GenThroughput, double CacheHitRate);
+    long WaitingUncachedTokens, double GenThroughput, double CacheHitRate)
+{
+    /// <summary>Prompt tokens that this router had in flight there when it asked: what it knows itself, and better.</summary>
+    public long OwnPromptTokens { get; init; }
+
+    /// <summary>Prompt tokens still to be computed there for other routers.</summary>
+    public long OthersWaitingTokens => Math.Max(0, WaitingUncachedTokens - OwnPromptTokens);
+}

@@ -5,7 +5,7 @@ using Baton.Simulation.Events;
 namespace Baton.Simulation.Cluster;
 
 /// <summary>Receives one leg of a request at its worker: decode's is what the client sees, prefill's only matters when it fails.</summary>
-internal sealed class ClientLeg(EventLoop loop, RequestRecord record, bool isDecode, Action<GenerationEnd> ended) : IGenerationSink
+internal sealed class ClientLeg(EventLoop loop, RequestRecord record, bool isDecode, Action<GenerationEnd> ended, Action? firstToken = null) : IGenerationSink
 {
     public bool HasEnded { get; private set; }
 
@@ -13,6 +13,7 @@ internal sealed class ClientLeg(EventLoop loop, RequestRecord record, bool isDec
     {
         if (HasEnded) throw new InvalidOperationException($"request {record.Index} got a token after its end");
         if (!isDecode) return;
+        if (record.FirstTokenAt is null) firstToken?.Invoke();
         record.FirstTokenAt ??= loop.Now;
         if (record.LastTokenAt is { } last && loop.Now - last > record.WorstGap) record.WorstGap = loop.Now - last;
         record.LastTokenAt = loop.Now;

@@ -24,7 +24,7 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
             PromptTokens = prompt,
             Sampling = new SamplingOptions { Temperature = 0, MaxNewTokens = outputTokens },
             Bootstrap = new BootstrapInfo(_prefill.Address, record.Room, prefillRank),
-            Sink = new ClientLeg(cluster.Loop, record, isDecode: true, DecodeEnded),
+            Sink = new ClientLeg(cluster.Loop, record, isDecode: true, DecodeEnded, DecodeBegan),
         };
         GenerationRequest first = request with
         {
@@ -59,6 +59,8 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
         _prefill.Ended(record.Room, end.Failure);
         if (end.Failure is { } failure) cluster.Loop.After(cluster.Latency, () => Finish(null, failure));
     }
+
+    private void DecodeBegan() => cluster.Loop.After(cluster.Latency, () => route.EndPrompt(cluster.Loop.Now));
 
     private void DecodeEnded(GenerationEnd end) => cluster.Loop.After(cluster.Latency, () => Finish(end, end.Failure));
 

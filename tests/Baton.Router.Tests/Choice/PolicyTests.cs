@@ -23,8 +23,8 @@ public sealed class PolicyTests
     public void Least_load_on_prefill_counts_prompt_tokens_and_not_requests()
     {
         List<Candidate> candidates = Candidates(2);
-        candidates[0].State.Take(1, 5000);
-        for (int i = 0; i < 5; i++) candidates[1].State.Take(1, 10);
+        candidates[0].State.Take(1, 5000, TimeSpan.Zero);
+        for (int i = 0; i < 5; i++) candidates[1].State.Take(1, 10, TimeSpan.Zero);
 
         Assert.Equal(1, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
     }
@@ -34,8 +34,8 @@ public sealed class PolicyTests
     {
         List<Candidate> candidates = Candidates(2, WorkerRole.Decode);
         LeastLoadPolicy policy = new(new PolicyOptions());
-        candidates[0].State.Take(3, 10);
-        candidates[1].State.Take(2, 9999);
+        candidates[0].State.Take(3, 10, TimeSpan.Zero);
+        candidates[1].State.Take(2, 9999, TimeSpan.Zero);
         int bySequences = policy.Pick(candidates, Request(role: WorkerRole.Decode)).Index;
 
         candidates[1].State.Report = Report(0.9);
@@ -48,9 +48,48 @@ public sealed class PolicyTests
     {
         List<Candidate> candidates = Candidates(2);
         candidates[0].State.Report = Report(0, waiting: 100_000);
-        candidates[1].State.Take(1, 500);
+        candidates[1].State.Take(1, 500, TimeSpan.Zero);
 
         Assert.Equal(1, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
+    }
+
+    [Fact]
+    public void Least_load_does_not_take_its_own_requests_in_an_old_report_for_work_of_others()
+    {
+        List<Candidate> candidates = Candidates(2);
+        candidates[0].State.Take(2, 7000, TimeSpan.Zero);
+        candidates[0].State.Report = Report(0, waiting: 7000) with { OwnPromptTokens = 7000 };
+        candidates[0].State.EndPrompts(7000, TimeSpan.FromSeconds(1));
+        candidates[1].State.Take(1, 500, TimeSpan.FromSeconds(1));
+
+        Assert.Equal(0, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
+    }
+
+    [Fact]
+    public void Of_equal_prefill_ranks_least_load_takes_the_one_whose_first_request_is_at_it_the_longest()
+    {
+        List<Candidate> candidates = Candidates(2);
+        candidates[0].State.Take(1, 3500, TimeSpan.FromMilliseconds(0));
+        candidates[0].State.Take(1, 3500, TimeSpan.FromMilliseconds(10));
+        candidates[1].State.Take(1, 3500, TimeSpan.FromMilliseconds(20));
+        candidates[0].State.EndPrompts(3500, TimeSpan.FromMilliseconds(30)); // its second one begins
+        candidates[1].State.Take(1, 0, TimeSpan.FromMilliseconds(40));      // more sent, and still sooner free
+
+        Assert.Equal(1, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
+    }
+
+    [Fact]
+    public void A_cache_that_is_less_than_half_full_does_not_decide_between_equals()
+    {
+        List<Candidate> candidates = Candidates(2);
+        candidates[1].State.Take(1, 0, TimeSpan.Zero);
+        candidates[1].State.Return(1);
+        candidates[0].State.Report = Report(0.49);
+        int below = new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index;
+
+        candidates[0].State.Report = Report(0.5);
+
+        Assert.Equal((0, 1), (below, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index));
     }
 
     [Fact]
@@ -64,8 +103,9 @@ public sealed class PolicyTests
         {
             int pick = policy.Pick(candidates, Request()).Index;
             picks.Add(pick);
-            candidates[pick].State.Take(1, 10);
-            candidates[pick].State.Return(1, 10);
+            candidates[pick].State.Take(1, 10, TimeSpan.Zero);
+            candidates[pick].State.EndPrompts(10, TimeSpan.Zero);
+            candidates[pick].State.Return(1);
         }
 
         Assert.Equal([0, 1, 2, 0, 1, 2], picks);
@@ -75,7 +115,7 @@ public sealed class PolicyTests
     public void Power_of_two_draws_two_distinct_ones_and_takes_the_less_loaded()
     {
         List<Candidate> candidates = Candidates(2);
-        candidates[0].State.Take(5, 0);
+        candidates[0].State.Take(5, 0, TimeSpan.Zero);
         PowerOfTwoPolicy policy = new(new RouterRandom(1));
 
         Assert.All(Enumerable.Range(0, 100), _ => Assert.Equal(1, policy.Pick(candidates, Request()).Index));
@@ -87,7 +127,7 @@ public sealed class PolicyTests
         CacheAwarePolicy policy = new(new PolicyOptions { CacheThreshold = 0.5 });
         List<Candidate> candidates = Candidates(2);
         PolicyPick first = policy.Pick(candidates, Request("0123456789\""));
-        candidates[first.Index].State.Take(3, 0);
+        candidates[first.Index].State.Take(3, 0, TimeSpan.Zero);
 
         PolicyPick half = policy.Pick(candidates, Request("01234abcde\"") with { IsDryRun = true });
         PolicyPick more = policy.Pick(candidates, Request("012345abcd\"") with { IsDryRun = true });
@@ -106,8 +146,8 @@ public sealed class PolicyTests
         CacheAwarePolicy policy = new(new PolicyOptions());
         List<Candidate> candidates = Candidates(2);
         int owner = policy.Pick(candidates, Request("the whole conversation\"")).Index;
-        candidates[owner].State.Take(hot, 0);
-        candidates[1 - owner].State.Take(cold, 0);
+        candidates[owner].State.Take(hot, 0, TimeSpan.Zero);
+        candidates[1 - owner].State.Take(cold, 0, TimeSpan.Zero);
 
         PolicyPick pick = policy.Pick(candidates, Request("the whole conversation\""));
 
@@ -123,9 +163,9 @@ public sealed class PolicyTests
         string system = "[{\"role\":\"system\",\"content\":\"short\"}";
         string one = system + ",{\"role\":\"user\",\"content\":\"" + new string('a', 200) + "\"}", two = system + ",{\"role\":\"user\",\"content\":\"" + new string('b', 200) + "\"}";
         int first = policy.Pick(candidates, Request(one + "]")).Index;
-        candidates[first].State.Take(1, 0);
+        candidates[first].State.Take(1, 0, TimeSpan.Zero);
         int second = policy.Pick(candidates, Request(two + "]")).Index;
-        candidates[second].State.Take(5, 0);
+        candidates[second].State.Take(5, 0, TimeSpan.Zero);
 
         int again = policy.Pick(candidates, Request(two + ",{\"role\":\"user\",\"content\":\"next\"}]")).Index;
 
@@ -192,7 +232,7 @@ public sealed class PolicyTests
     {
         List<Candidate> candidates = Candidates(4);
         int owner = new ConsistentHashPolicy(new PolicyOptions(), isBounded: false).Pick(candidates, Request(key: "k")).Index;
-        candidates[owner].State.Take(10, 0);
+        candidates[owner].State.Take(10, 0, TimeSpan.Zero);
 
         PolicyPick pick = new ConsistentHashPolicy(new PolicyOptions(), isBounded: true).Pick(candidates, Request(key: "k"));
 

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using Baton.Router.Workers;
 using Baton.Testing.Http;
 
 namespace Baton.Router.Tests.Http;
@@ -50,6 +51,28 @@ public sealed class TwoLegTests
         Assert.Contains("prompt is bad", error.GetProperty("message").GetString(), StringComparison.Ordinal);
         await decodeClosed.Task.WaitAsync(TimeSpan.FromSeconds(30));
         await RouterHarness.Until(() => harness.CreditsOut == 0, "every credit is back");
+    }
+
+    [Fact]
+    public async Task A_prompt_counts_as_computed_when_decode_answers_although_prefills_leg_ends_later()
+    {
+        TaskCompletionSource go = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ScriptedWorker prefill = new(async e =>
+        {
+            await go.Task;
+            await Ok(e);
+        });
+        await using ScriptedWorker decode = new(Ok);
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode]);
+        Worker worker = harness.Server.Router.Fleet.Now.Prefill[0];
+
+        using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"input_ids":[1,2,3]}""");
+        (int requests, long promptTokens) = (worker.InFlight, worker.Rank(0).PromptTokens);
+        go.SetResult();
+
+        Assert.Equal((1, 0), (requests, promptTokens));
+        await RouterHarness.Until(() => harness.CreditsOut == 0, "prefill's credit is back too");
+        Assert.Equal(0, worker.Rank(0).PromptTokens);
     }
 
     [Fact]
