@@ -19,7 +19,7 @@ public sealed class RankThread : IDisposable
     private readonly ManualResetEvent _stop = new(false);
     private readonly CancellationTokenSource _died = new();
     private readonly Thread _thread;
-    private TimeSpan _simulatedUntil;
+    private readonly SimulatedPace _pace = new();
 
     /// <param name="rank">Owned: disposed on its own thread when the thread ends.</param>
     /// <param name="simulatedTimeScale">What a computed <see cref="IRank.Elapsed"/> is multiplied with before it is waited for; 0 when the engine has really spent it.</param>
@@ -80,15 +80,16 @@ public sealed class RankThread : IDisposable
         }
         TimeSpan sleep = LongestSleep;
         if (_rank.NextDeadline is { } deadline) sleep = TimeSpan.FromTicks(Math.Clamp((deadline - _clock.Now).Ticks, 0, LongestSleep.Ticks));
+        TimeSpan from = _clock.Now;
         _wake.Wait(sleep);
+        _pace.Idle(_clock.Now - from);
     }
 
-    /// <summary>Waits on a schedule of its own, so that what the timer oversleeps in one step is made up in the next.</summary>
     private void SpendSimulated(TimeSpan cost)
     {
         TimeSpan now = _clock.Now;
-        _simulatedUntil = (_simulatedUntil > now - TimeSpan.FromMilliseconds(20) ? _simulatedUntil : now) + cost;
-        TimeSpan rest = _simulatedUntil - now;
-        while (rest >= TimeSpan.FromMilliseconds(1) && !_stop.WaitOne(rest < LongestSleep ? rest : LongestSleep)) rest = _simulatedUntil - _clock.Now;
+        TimeSpan until = _pace.EndOfStep(now, cost);
+        TimeSpan rest = until - now;
+        while (rest >= TimeSpan.FromMilliseconds(1) && !_stop.WaitOne(rest < LongestSleep ? rest : LongestSleep)) rest = until - _clock.Now;
     }
 }
