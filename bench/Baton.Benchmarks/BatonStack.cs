@@ -26,10 +26,10 @@ internal sealed class BatonStack : IAsyncDisposable
         {
             stack.Start(["serve", "--disaggregation-mode", "prefill", "--host", "127.0.0.1", "--port", $"{ports[1]}", "--disaggregation-bootstrap-port", $"{ports[2]}", "--log-level", "Warning", .. prefill]);
             stack.Start(["serve", "--disaggregation-mode", "decode", "--host", "127.0.0.1", "--port", $"{ports[3]}", "--log-level", "Warning", .. decode]);
-            await WaitHealthyAsync(Loopback(ports[1]));
-            await WaitHealthyAsync(Loopback(ports[3]));
+            await stack.WaitHealthyAsync(Loopback(ports[1]));
+            await stack.WaitHealthyAsync(Loopback(ports[3]));
             stack.Start(["router", "--host", "127.0.0.1", "--port", $"{ports[0]}", "--prefill", $"{Loopback(ports[1])}".TrimEnd('/'), $"{ports[2]}", "--decode", $"{Loopback(ports[3])}".TrimEnd('/'), "--log-level", "Warning", .. router]);
-            await WaitHealthyAsync(stack.Url);
+            await stack.WaitHealthyAsync(stack.Url);
             return stack;
         }
         catch
@@ -46,7 +46,7 @@ internal sealed class BatonStack : IAsyncDisposable
         try
         {
             stack.Start(["serve", "--host", "127.0.0.1", "--port", $"{port}", "--log-level", "Warning", .. worker]);
-            await WaitHealthyAsync(stack.Url);
+            await stack.WaitHealthyAsync(stack.Url);
             return stack;
         }
         catch
@@ -86,13 +86,15 @@ internal sealed class BatonStack : IAsyncDisposable
         return newest?.FullName ?? throw new InvalidOperationException("No baton was built. Run: dotnet build -c Release src/Baton.Cli");
     }
 
-    private static async Task WaitHealthyAsync(Uri url)
+    private async Task WaitHealthyAsync(Uri url)
     {
         using HttpClient http = new() { Timeout = TimeSpan.FromSeconds(5) };
         long start = Stopwatch.GetTimestamp();
         string last = "";
         while (Stopwatch.GetElapsedTime(start) < StartTimeout)
         {
+            if (_processes.Find(process => process.HasExited) is { } ended)
+                throw new InvalidOperationException($"A baton process of '{Name}' ended with code {ended.ExitCode} before {url} was healthy: {string.Join(' ', ended.StartInfo.ArgumentList)}");
             try
             {
                 using HttpResponseMessage answer = await http.GetAsync(new Uri(url, "/health"));

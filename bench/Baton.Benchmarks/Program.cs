@@ -1,5 +1,6 @@
 using Baton.Benchmarks;
 using Baton.Benchmarks.Router;
+using Baton.Benchmarks.Ttft;
 
 // One measurement a name: dotnet run -c Release --project bench/Baton.Benchmarks -- NAME [arguments]
 // Each compares with its baseline in the same run and prints the ratio; results/ keeps what it wrote.

@@ -1,11 +1,13 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Baton.Benchmarks;
 
 /// <summary>Writes a measurement to <c>bench/results/NAME.json</c> with the command and the machine, so that a change is a diff.</summary>
 public static class ResultFile
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
 
     public static void Write(string name, string command, object figures)
     {
@@ -18,6 +20,13 @@ public static class ResultFile
         };
         File.WriteAllText(path, JsonSerializer.Serialize(document, Indented) + "\n");
         Console.WriteLine($"written: {path}");
+    }
+
+    /// <summary>What an earlier run wrote under this name; null when there is none.</summary>
+    public static JsonElement? Read(string name)
+    {
+        string path = Path.Combine(FindResults(), name + ".json");
+        return File.Exists(path) ? JsonSerializer.Deserialize<JsonElement>(File.ReadAllText(path)) : null;
     }
 
     private static string FindResults()
