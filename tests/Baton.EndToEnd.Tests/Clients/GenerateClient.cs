@@ -17,7 +17,7 @@ internal sealed class GenerateClient(Uri server) : IDisposable
     {
         using HttpResponseMessage response = await _http.PostAsJsonAsync("generate", Body(request, stream: false), ct);
         string body = await response.Content.ReadAsStringAsync(ct);
-        Assert.True(response.IsSuccessStatusCode, $"/generate with {request.InputIds.Count} tokens answered {(int)response.StatusCode}: {body}");
+        Assert.True(response.IsSuccessStatusCode, $"/generate answered {(int)response.StatusCode}: {body}");
         return Read(JsonNode.Parse(body)!);
     }
 
@@ -25,7 +25,8 @@ internal sealed class GenerateClient(Uri server) : IDisposable
     public async Task<Generation[]> GenerateBatchAsync(IReadOnlyList<GenerateRequest> requests, CancellationToken ct = default)
     {
         JsonObject body = Body(requests[0], stream: false);
-        body["input_ids"] = new JsonArray([.. requests.Select(request => Ids(request.InputIds))]);
+        if (requests[0].Text is null) body["input_ids"] = new JsonArray([.. requests.Select(request => Ids(request.InputIds))]);
+        else body["text"] = new JsonArray([.. requests.Select(request => JsonValue.Create(request.Text))]);
         using HttpResponseMessage response = await _http.PostAsJsonAsync("generate", body, ct);
         string text = await response.Content.ReadAsStringAsync(ct);
         Assert.True(response.IsSuccessStatusCode, $"/generate with {requests.Count} prompts answered {(int)response.StatusCode}: {text}");
@@ -74,10 +75,12 @@ internal sealed class GenerateClient(Uri server) : IDisposable
             ["max_new_tokens"] = request.MaxNewTokens,
             ["temperature"] = request.Temperature,
             ["top_p"] = request.TopP,
-            ["ignore_eos"] = true,
+            ["ignore_eos"] = request.IgnoreEos,
         };
         if (request.Seed is { } seed) sampling["sampling_seed"] = seed;
-        JsonObject body = new() { ["input_ids"] = Ids(request.InputIds), ["sampling_params"] = sampling, ["stream"] = stream };
+        JsonObject body = new() { ["sampling_params"] = sampling, ["stream"] = stream };
+        if (request.Text is { } text) body["text"] = text;
+        else body["input_ids"] = Ids(request.InputIds);
         if (request.WithLogprobs)
         {
             body["return_logprob"] = true;

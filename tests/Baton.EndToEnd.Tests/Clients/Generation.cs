@@ -19,13 +19,17 @@ internal sealed record Generation
     public required int PrefillDpRank { get; init; }
 }
 
-/// <summary>One request of the native API.</summary>
+/// <summary>One request of the native API: either tokens or text.</summary>
 internal sealed record GenerateRequest
 {
-    public required IReadOnlyList<int> InputIds { get; init; }
+    /// <summary>Empty when <see cref="Text"/> is the prompt.</summary>
+    public IReadOnlyList<int> InputIds { get; init; } = [];
+    public string? Text { get; init; }
     public int MaxNewTokens { get; init; } = 16;
     public double Temperature { get; init; }
     public double TopP { get; init; } = 1;
     public long? Seed { get; init; }
     public bool WithLogprobs { get; init; }
+    /// <summary>True: the answer has <see cref="MaxNewTokens"/> tokens whatever the model says.</summary>
+    public bool IgnoreEos { get; init; } = true;
 }

@@ -13,6 +13,7 @@ namespace Baton.EndToEnd.Tests.Clusters;
 public sealed class SharedClusters : IAsyncDisposable
 {
     private const int PromptCount = 110;
+    private const int RecallCount = 100;
 
     /// <summary>One compute thread a rank; and both sides the same context, so that the same prompts fit.</summary>
     internal static readonly string[] WorkerFlags = ["--threads", "1"];
@@ -21,8 +22,13 @@ public sealed class SharedClusters : IAsyncDisposable
     private readonly Lazy<Task<UpProcess>> _unified = new(() => UpProcess.StartReadyAsync(["--unified", "--prefill-dp", "1", .. WorkerFlags]));
 
     private readonly Lazy<Task<ReferenceAnswer[]>> _reference;
+    private readonly Lazy<Task<ReferenceAnswer[]>> _recall;
 
-    public SharedClusters() => _reference = new(AskReferenceAsync);
+    public SharedClusters()
+    {
+        _reference = new(() => AskAloneAsync(PromptSet.Arbitrary(PromptCount, seed: 20)));
+        _recall = new(() => AskAloneAsync(PromptSet.Recall(RecallCount)));
+    }
 
     /// <summary>A router, a prefill worker with two ranks and a decode worker with two ranks.</summary>
     internal Task<UpProcess> DisaggregatedAsync() => _disaggregated.Value;
@@ -33,11 +39,14 @@ public sealed class SharedClusters : IAsyncDisposable
     /// <summary>Greedy answers of the unified server to <see cref="PromptCount"/> prompts from 1 to 1,500 tokens, asked once, one at a time.</summary>
     internal Task<ReferenceAnswer[]> ReferenceAsync() => _reference.Value;
 
-    private async Task<ReferenceAnswer[]> AskReferenceAsync()
+    /// <summary>The unified server's answers to <see cref="RecallCount"/> chats, asked once, one at a time.</summary>
+    internal Task<ReferenceAnswer[]> RecallAsync() => _recall.Value;
+
+    private async Task<ReferenceAnswer[]> AskAloneAsync(GenerateRequest[] prompts)
     {
         using GenerateClient client = await UnifiedClientAsync();
         List<ReferenceAnswer> answers = [];
-        foreach (GenerateRequest prompt in PromptSet.Arbitrary(PromptCount, seed: 20))
+        foreach (GenerateRequest prompt in prompts)
         {
             GenerateRequest request = prompt with { WithLogprobs = true };
             answers.Add(new(request, await client.GenerateAsync(request)));

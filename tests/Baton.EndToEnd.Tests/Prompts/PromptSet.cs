@@ -19,4 +19,8 @@ internal static class PromptSet
         Random random = new(seed);
         return [.. Lengths(count).Select(length => new GenerateRequest { InputIds = [.. Enumerable.Range(0, length).Select(_ => random.Next(OrdinaryTokens))] })];
     }
+
+    /// <summary>Chats that the model was trained to answer: it is sure of nearly every token.</summary>
+    public static GenerateRequest[] Recall(int count) =>
+        [.. RecallCase.Load(count).Select(one => new GenerateRequest { Text = one.ToText(), MaxNewTokens = 40, IgnoreEos = false })];
 }

@@ -13,6 +13,10 @@ internal sealed record RecallCase(int Id, JsonArray Messages, string Expected, i
     public static RecallCase[] Load(int count) =>
         [.. File.ReadLines(Path.Combine(RepositoryRoot.Path, "models", "demo", "recall-cases.jsonl")).Select(Parse).OfType<RecallCase>().Take(count)];
 
+    /// <summary>The chat as the model was trained on it, up to where the answer begins.</summary>
+    public string ToText() =>
+        string.Concat(Messages.Select(message => $"<|im_start|>{(string)message!["role"]!}\n{(string)message["content"]!}<|im_end|>\n")) + "<|im_start|>assistant\n";
+
     private static RecallCase? Parse(string line)
     {
         JsonNode node = JsonNode.Parse(line) ?? throw new JsonException("A line of recall-cases.jsonl is empty.");
