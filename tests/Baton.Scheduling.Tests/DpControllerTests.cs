@@ -2,6 +2,7 @@ using Baton.Core.Failures;
 using Baton.Core.Ids;
 using Baton.Core.Ranks;
 using Baton.Core.Requests;
+using Baton.Core.Rooms;
 using Baton.Scheduling.Dispatch;
 using Baton.Scheduling.Ranks;
 using Baton.Scheduling.Tests.Support;
@@ -48,7 +49,7 @@ public sealed class DpControllerTests
     {
         Setup setup = new(LoadBalanceMethod.FollowBootstrapRoom, dpSize: 3, WorkerRole.Unified);
 
-        Assert.Equal([0, 1, 2], [setup.Send(room: null), setup.Send(room: null), setup.Send(room: null)]);
+        Assert.Equal([0, 1, 2], [.. Enumerable.Range(0, 3).Select(_ => setup.Dispatch(room: null).Rank.Value)]);
     }
 
     [Fact]
@@ -244,7 +245,8 @@ public sealed class DpControllerTests
         DispatchResult result = setup.Dispatch(room: 6);
 
         Assert.Equal(FailureReason.QueueFull, result.Failure!.Reason);
-        Assert.Equal(6UL, Assert.Single(setup.Rooms.Refused).Bootstrap.Room.Value);
+        Assert.Equal(6UL, Assert.Single(setup.Rooms.Refused).Room.Value);
+        Assert.Null(setup.Placed.RankOf(new BootstrapRoom(6)));
     }
 
     [Fact]
@@ -304,6 +306,54 @@ public sealed class DpControllerTests
     }
 
     [Fact]
+    public void A_refused_room_is_told_to_the_server_and_to_every_rank_because_decode_may_claim_it_at_any()
+    {
+        Setup setup = new(LoadBalanceMethod.FollowBootstrapRoom, dpSize: 3);
+
+        RequestFailure failure = setup.Dispatch(room: 4, routed: 2).Failure!;
+
+        Assert.Equal([(new BootstrapRoom(4), failure)], setup.Rooms.Refused);
+        Assert.All(setup.Ranks, rank => Assert.Equal((InboxItemKind.Refused, 4UL, failure), Told(rank)));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void An_end_goes_to_the_server_and_a_failed_one_to_every_rank_too(bool fails)
+    {
+        Setup setup = new(LoadBalanceMethod.RoundRobin, dpSize: 2);
+        setup.Send(room: 5);
+        foreach (FakeRank rank in setup.Ranks) rank.Inbox.TakeAll();
+        RequestFailure? failure = fails ? RequestFailure.Of(FailureReason.Aborted, "gone.") : null;
+
+        setup.Placed.Ended(TestRequest.Of("r", 1, room: 5).Request.Bootstrap!, failure);
+
+        Assert.Equal((fails ? 1 : 0, fails ? 0 : 1), (setup.Rooms.Refused.Count, setup.Rooms.Ended.Count));
+        Assert.All(setup.Ranks, rank => Assert.Equal(fails, rank.Inbox.HasArrivals));
+        Assert.Null(setup.Placed.RankOf(new BootstrapRoom(5)));
+    }
+
+    [Fact]
+    public void A_room_that_is_live_is_refused_to_a_second_request_and_the_first_goes_on_unharmed()
+    {
+        Setup setup = new(LoadBalanceMethod.RoundRobin, dpSize: 2);
+        int first = setup.Send(room: 5);
+
+        DispatchResult second = setup.Dispatch(room: 5);
+
+        Assert.Equal(FailureReason.DuplicateRoom, second.Failure!.Reason);
+        Assert.Equal(first, setup.Placed.RankOf(new BootstrapRoom(5))!.Value.Value);
+        Assert.Empty(setup.Rooms.Refused);
+        Assert.All(setup.Ranks, rank => Assert.DoesNotContain(rank.Inbox.TakeAll(), item => item.Kind == InboxItemKind.Refused));
+    }
+
+    private static (InboxItemKind Kind, ulong Room, RequestFailure? Failure) Told(FakeRank rank)
+    {
+        InboxItem item = Assert.Single(rank.Inbox.TakeAll());
+        return (item.Kind, item.Room.Value, item.Failure);
+    }
+
+    [Fact]
     public void A_rank_conflict_names_both_ranks_and_the_way_out()
     {
         Setup setup = new(LoadBalanceMethod.FollowBootstrapRoom, dpSize: 3);
@@ -334,17 +384,19 @@ public sealed class DpControllerTests
         {
             Ranks = [.. Enumerable.Range(0, dpSize).Select(i => new FakeRank(i, capacity))];
             DpControllerOptions options = new() { Role = role, Method = method, ForceQueryPrefillDpRank = force, RanksStepTogether = stepTogether };
-            Controller = new DpController(Ranks, options, Rooms);
+            Controller = new DpController(Ranks, options, Placed = new PrefillRooms(Ranks, Rooms));
         }
 
         public FakeRank[] Ranks { get; }
         public RecordingRooms Rooms { get; } = new();
+        public PrefillRooms Placed { get; }
         public DpController Controller { get; }
         public TimeSpan Now { get; set; }
 
-        public int Send(ulong? room = 5, int? routed = null, int promptTokens = 10)
+        /// <param name="room">Null: one of its own.</param>
+        public int Send(ulong? room = null, int? routed = null, int promptTokens = 10)
         {
-            DispatchResult result = Dispatch(room, routed, promptTokens: promptTokens);
+            DispatchResult result = Dispatch(room ?? 1000 + (ulong)_sent, routed, promptTokens: promptTokens);
             Assert.Null(result.Failure);
             return result.Rank.Value;
         }
@@ -362,20 +414,23 @@ public sealed class DpControllerTests
 
     private sealed class RecordingRooms : IRoomRegistration
     {
-        public List<(BootstrapInfo Bootstrap, DpRank Rank)> Registered { get; } = [];
-        public List<(BootstrapInfo Bootstrap, RequestFailure Failure)> Refused { get; } = [];
+        public List<(BootstrapRoom Room, DpRank Rank)> Registered { get; } = [];
+        public List<(BootstrapRoom Room, RequestFailure Failure)> Refused { get; } = [];
+        public List<BootstrapRoom> Ended { get; } = [];
         public Action? OnRegister { get; set; }
 
         public bool IsFull { get; set; }
 
-        public bool Register(BootstrapInfo bootstrap, DpRank rank)
+        public bool Register(BootstrapRoom room, DpRank rank)
         {
             OnRegister?.Invoke();
-            if (!IsFull) Registered.Add((bootstrap, rank));
+            if (!IsFull) Registered.Add((room, rank));
             return !IsFull;
         }
 
-        public void Refuse(BootstrapInfo bootstrap, RequestFailure failure) => Refused.Add((bootstrap, failure));
+        public void NotifyFailed(BootstrapRoom room, RequestFailure failure) => Refused.Add((room, failure));
+
+        public void NotifyEnded(BootstrapRoom room) => Ended.Add(room);
     }
 
     private sealed class FakeRank(int rank, int capacity) : IRank

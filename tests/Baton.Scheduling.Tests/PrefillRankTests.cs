@@ -43,6 +43,21 @@ public sealed class PrefillRankTests
     }
 
     [Fact]
+    public void A_room_that_was_refused_elsewhere_is_refused_to_decode_here_unless_another_request_has_it()
+    {
+        using Setup setup = new();
+        setup.Submit("a", 40, room: 7);
+        RequestFailure failure = RequestFailure.Of(FailureReason.RankConflict, "Two ranks.");
+
+        setup.Rank.Inbox.Refuse(new BootstrapRoom(7), failure);
+        setup.Rank.Inbox.Refuse(new BootstrapRoom(8), failure);
+        setup.Crank.Run();
+
+        Assert.Equal([(new BootstrapRoom(8), failure)], setup.Sender.Refused);
+        Assert.Contains(new BootstrapRoom(7), setup.Sender.Open.Keys);
+    }
+
+    [Fact]
     public void The_first_token_and_the_cuts_are_those_of_a_unified_rank()
     {
         List<(int, int)> unifiedCuts = [], prefillCuts = [];
@@ -412,6 +427,7 @@ public sealed class PrefillRankTests
             Assert.Equal((0, 0, 0, 0L), (Engine.UsedCells, Engine.OpenSequences, Rank.Inbox.LiveRequests, Rank.Inbox.UncomputedPromptTokens));
             Assert.Equal(0, Rank.Load.UsedCells);
             Assert.Empty(Sender.Open);
+            Assert.Empty(Sender.Refused);
         }
 
         public void Dispose() => Rank.Dispose();

@@ -3,6 +3,7 @@ using Baton.Bootstrap.Client;
 using Baton.Bootstrap.Registry;
 using Baton.Core.Failures;
 using Baton.Core.Ids;
+using Baton.Core.Rooms;
 using Microsoft.Extensions.Logging;
 
 namespace Baton.Bootstrap.Prefill;
@@ -14,7 +15,7 @@ namespace Baton.Bootstrap.Prefill;
 /// tells all living rooms again when the server was replaced. SGLang's server gets one request a room and no notices, which is all
 /// it understands.
 /// </remarks>
-public sealed class RoomRegistrar : IAsyncDisposable
+public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
 {
     private readonly RoomRegistrarOptions _options;
     private readonly BootstrapAddress _server;

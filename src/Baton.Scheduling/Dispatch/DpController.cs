@@ -13,14 +13,14 @@ public sealed class DpController
     private readonly Lock _lock = new();
     private readonly IReadOnlyList<IRank> _ranks;
     private readonly DpControllerOptions _options;
-    private readonly IRoomRegistration? _rooms;
+    private readonly PrefillRooms? _rooms;
     private readonly SpeculativeLoads _loads;
     private int _nextTurn;
     private int _lastLeast;
 
     /// <param name="ranks">In order of their rank numbers; at least one.</param>
     /// <param name="rooms">On prefill workers; null elsewhere.</param>
-    public DpController(IReadOnlyList<IRank> ranks, DpControllerOptions options, IRoomRegistration? rooms = null)
+    public DpController(IReadOnlyList<IRank> ranks, DpControllerOptions options, PrefillRooms? rooms = null)
     {
         ArgumentOutOfRangeException.ThrowIfZero(ranks.Count);
         if (options.Role == WorkerRole.Prefill && rooms is null)
@@ -43,7 +43,7 @@ public sealed class DpController
         lock (_lock)
         {
             DispatchResult result = DispatchLocked(request, now);
-            if (result.Failure is { } failure && IsHandedOver(request, out BootstrapInfo? bootstrap)) _rooms!.Refuse(bootstrap!, failure);
+            if (result.Failure is { } failure && HandedOver(request) is { } bootstrap) _rooms!.Refuse(bootstrap, failure);
             return result;
         }
     }
@@ -54,14 +54,24 @@ public sealed class DpController
         failure ??= CheckPrefillHint(request);                                 // 2. a hint that no decode worker could follow
         failure ??= CheckConflict(request, rank);                              // 3. decode would look for the KV elsewhere
         if (failure is not null) return new DispatchResult(rank, failure, IsRoomRegistered: false);
-        bool mustRegister = MustRegister(request, rank);
-        if (mustRegister && !_rooms!.Register(request.Bootstrap!, rank))       // 4. the room is known before the rank works on it
-        {
-            return new DispatchResult(rank, RequestFailure.Of(FailureReason.QueueFull,
-                $"{request.Bootstrap!.Room}: this worker has as many rooms as it can tell the bootstrap server about."), IsRoomRegistered: false);
-        }
+        failure = Place(request, rank, out bool isRegistered);                 // 4. the room is known before the rank works on it
+        if (failure is not null) return new DispatchResult(rank, failure, IsRoomRegistered: false);
         failure = _ranks[rank.Value].Inbox.TrySubmit(request);                 // 5. inbox
-        return new DispatchResult(rank, failure, mustRegister);
+        if (failure is not null && HandedOver(request) is { } bootstrap) _rooms!.Unplace(bootstrap.Room);
+        return new DispatchResult(rank, failure, isRegistered);
+    }
+
+    /// <summary>Writes down which rank has the room, for claims that come to another one, and tells the bootstrap server where decode has to ask.</summary>
+    private RequestFailure? Place(GenerationRequest request, DpRank rank, out bool isRegistered)
+    {
+        isRegistered = false;
+        if (HandedOver(request) is not { } bootstrap) return null;
+        if (_rooms!.TryPlace(request, bootstrap.Room, rank) is { } duplicate) return duplicate;
+        if (!MustRegister(request, rank)) return null;
+        isRegistered = _rooms.Register(bootstrap.Room, rank);
+        if (isRegistered) return null;
+        _rooms.Unplace(bootstrap.Room);
+        return RequestFailure.Of(FailureReason.QueueFull, $"{bootstrap.Room}: this worker has as many rooms as it can tell the bootstrap server about.");
     }
 
     private (DpRank Rank, RequestFailure? Failure) Choose(GenerationRequest request, TimeSpan now)
@@ -144,8 +154,8 @@ public sealed class DpController
     private RequestFailure? CheckConflict(GenerationRequest request, DpRank rank)
     {
         if (_options.Method != LoadBalanceMethod.FollowBootstrapRoom || _options.ForceQueryPrefillDpRank) return null;
-        if (!IsHandedOver(request, out BootstrapInfo? bootstrap) || IsPinnedByHint(request, rank)) return null;
-        DpRank implied = bootstrap!.Room.Modulo(DpSize);
+        if (HandedOver(request) is not { } bootstrap || IsPinnedByHint(request, rank)) return null;
+        DpRank implied = bootstrap.Room.Modulo(DpSize);
         return rank == implied ? null : RequestFailure.Of(FailureReason.RankConflict,
             $"{bootstrap.Room}: routed_dp_rank is {rank}, but under follow_bootstrap_room decode will look at dp rank {implied} (room % {DpSize}).");
     }
@@ -153,7 +163,7 @@ public sealed class DpController
     private bool MustRegister(GenerationRequest request, DpRank rank)
     {
         // One rank: decode needs no table. A hint is decode's to follow only when the same request pins the same rank here.
-        if (DpSize == 1 || !IsHandedOver(request, out _)) return false;
+        if (DpSize == 1) return false;
         if (_options.ForceQueryPrefillDpRank) return true;
         return _options.Method != LoadBalanceMethod.FollowBootstrapRoom && !IsPinnedByHint(request, rank);
     }
@@ -161,11 +171,9 @@ public sealed class DpController
     private static bool IsPinnedByHint(GenerationRequest request, DpRank rank) =>
         request.RoutedDpRank == rank && request.Bootstrap?.PrefillDpRankHint == rank;
 
-    private bool IsHandedOver(GenerationRequest request, out BootstrapInfo? bootstrap)
-    {
-        bootstrap = request.Bootstrap;
-        return _options.Role == WorkerRole.Prefill && bootstrap is { Address.IsFake: false };
-    }
+    /// <summary>What decode knows the request by; null when its KV stays here.</summary>
+    private BootstrapInfo? HandedOver(GenerationRequest request) =>
+        _options.Role == WorkerRole.Prefill && request.Bootstrap is { Address.IsFake: false } bootstrap ? bootstrap : null;
 
     private bool IsAvailable(int rank) => _ranks[rank].Inbox.IsAccepting;
 

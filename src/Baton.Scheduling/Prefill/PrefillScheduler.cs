@@ -54,9 +54,21 @@ public sealed class PrefillScheduler : IScheduler
 
     public void Accept(in InboxItem item, TimeSpan now)
     {
-        if (item.Kind == InboxItemKind.Submit) Enqueue(item.Request!, now);
-        else if (item.Kind == InboxItemKind.Abort && _book.Find(item.Id) is { } sequence) Fail(sequence, item.Failure!, now);
-        else if (item.Kind is InboxItemKind.Resolved or InboxItemKind.ResolveFailed) throw new UnreachableException("A prefill rank resolves no rooms.");
+        switch (item.Kind)
+        {
+            case InboxItemKind.Submit:
+                Enqueue(item.Request!, now);
+                break;
+            case InboxItemKind.Abort:
+                if (_book.Find(item.Id) is { } sequence) Fail(sequence, item.Failure!, now);
+                break;
+            // A room that is open here is another request's, which came after the one that was refused.
+            case InboxItemKind.Refused:
+                if (!_rooms.ContainsKey(item.Room)) _sender.Fail(item.Room, item.Failure!);
+                break;
+            default:
+                throw new UnreachableException("A prefill rank resolves no rooms.");
+        }
     }
 
     public void Plan(TimeSpan now, StepPlan plan)

@@ -16,6 +16,8 @@ public enum InboxItemKind
     Resolved,
     /// <summary>The resolver gave up on a room.</summary>
     ResolveFailed,
+    /// <summary>A request with this room ended before any rank of the prefill worker had it, or on another rank.</summary>
+    Refused,
 }
 
 /// <summary>One message of a <see cref="RankInbox"/>; which members are set follows from <see cref="Kind"/>.</summary>

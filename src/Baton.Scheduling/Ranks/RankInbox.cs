@@ -13,6 +13,8 @@ namespace Baton.Scheduling.Ranks;
 /// </remarks>
 public sealed class RankInbox : IRankResolutionSink
 {
+    private const int MaxArrivals = 65_536;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<RequestId, bool> _live = [];
     private List<InboxItem> _arrived = [];
@@ -128,6 +130,18 @@ public sealed class RankInbox : IRankResolutionSink
                 _live[id] = true;
                 _arrived.Add(new InboxItem(InboxItemKind.Abort) { Id = id, Failure = failure });
             }
+        }
+        Wake?.Invoke();
+    }
+
+    /// <summary>On prefill: a request with this room ended elsewhere; decode's claim, should it come here, is answered with the reason.</summary>
+    public void Refuse(BootstrapRoom room, RequestFailure failure)
+    {
+        lock (_lock)
+        {
+            // Only a rank that hangs gets here; decode then waits for its own deadline.
+            if (_arrived.Count >= MaxArrivals) return;
+            _arrived.Add(new InboxItem(InboxItemKind.Refused) { Room = room, Failure = failure });
         }
         Wake?.Invoke();
     }

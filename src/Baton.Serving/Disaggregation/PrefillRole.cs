@@ -8,6 +8,7 @@ using Baton.Bootstrap.Server;
 using Baton.Core.Engine;
 using Baton.Core.Ids;
 using Baton.Core.Ranks;
+using Baton.Scheduling.Dispatch;
 using Baton.Scheduling.Prefill;
 using Baton.Serving.Workers;
 using Baton.Transfer;
@@ -37,11 +38,10 @@ internal static class PrefillRole
 
         // 2. ranks, each with its listener
         TransferOptions transfer = options.ToTransfer();
-        List<RefusingKvSender> senders = [];
-        PrefillRooms rooms = new(registrar, senders);
+        List<PrefillRank> ranks = [];
+        PrefillRooms rooms = new(ranks, registrar);
         ILogger senderLogger = inputs.Loggers.CreateLogger<KvSender>();
         ILogger listenerLogger = inputs.Loggers.CreateLogger<TcpKvListener>();
-        List<PrefillRank> ranks = [];
         List<int> ports = [];
         for (int i = 0; i < inputs.Engines.Count; i++)
         {
@@ -50,12 +50,12 @@ internal static class PrefillRole
             RankWake wake = inputs.Wakes[i];
             KvIdentity self = KvIdentity.Of(engine.Info, WorkerRole.Prefill, rank, inputs.Parts.InstanceId, transfer);
             KvInbox inbox = new(transfer.MaxQueuedFrames, wake.Set);
-            senders.Add(new RefusingKvSender(new KvSender(inbox, self, transfer, rooms.RankOf, senderLogger), wake.Set));
+            KvSender sender = new(inbox, self, transfer, rooms.RankOf, senderLogger);
             TcpKvListener listener = new(inbox, self, transfer, inputs.Time, listenerLogger);
             inputs.Parts.OnDispose(listener.DisposeAsync);
             listener.Start();
             ports.Add(listener.Port);
-            ranks.Add(new PrefillRank(rank, engine, senders[i], options.ToScheduler()));
+            ranks.Add(new PrefillRank(rank, engine, sender, options.ToScheduler()));
         }
 
         // 3. registration: decode finds the ranks once all of them are there
@@ -73,7 +73,7 @@ internal static class PrefillRole
     {
         PrefillRank[] ranks = [.. inputs.Engines.Select((engine, i) =>
             new PrefillRank(new DpRank(i), engine, new FakeKvSender(inputs.Wakes[i].Set), inputs.Options.ToScheduler()))];
-        return new RoleRanks(ranks, new PrefillRooms(registrar: null, []));
+        return new RoleRanks(ranks, new PrefillRooms(ranks, server: null));
     }
 
     private static async Task<(IBootstrapApi Api, BootstrapAddress Address)> BootstrapAsync(RoleInputs inputs, CancellationToken ct)

@@ -1,5 +1,6 @@
 using Baton.Core.Engine;
 using Baton.Core.Randomness;
+using Baton.Scheduling.Dispatch;
 using Baton.Scheduling.Ranks;
 using Baton.Serving.Workers;
 using Microsoft.Extensions.Logging;

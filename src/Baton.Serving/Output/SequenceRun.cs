@@ -40,11 +40,6 @@ public sealed class SequenceRun : IGenerationSink, IDisposable
     /// <summary>Called for the first token, on the rank's thread: must not block.</summary>
     internal Action? FirstToken { get; set; }
 
-    /// <summary>The rank reported its end, whether or not it has been read.</summary>
-    internal bool HasEnded => Volatile.Read(ref _end) is not null;
-
-    internal RequestFailure? EndFailure => Volatile.Read(ref _end)?.Failure;
-
     /// <summary>The rank that took it.</summary>
     public DpRank DpRank { get; private set; }
 

@@ -70,7 +70,7 @@ public sealed class Worker : IAsyncDisposable
         if (!Live.TryAdd(run))
         {
             failure = RequestFailure.Of(FailureReason.InvalidRequest, $"rid: {sequence.Id} is already running on this worker.");
-            if (sequence.Bootstrap is { Address.IsFake: false } refused) _parts.Rooms?.Refuse(refused, failure);
+            if (sequence.Bootstrap is { } refused) _parts.Rooms?.Refuse(refused, failure);
             return null;
         }
         GenerationRequest request = new()
@@ -93,12 +93,6 @@ public sealed class Worker : IAsyncDisposable
             Metrics.Failed(Options.Role, failure.Reason);
             Live.Remove(run);
             return null;
-        }
-        if (sequence.Bootstrap is { } bootstrap && _parts.Rooms is { } rooms)
-        {
-            rooms.Placed(bootstrap, result.Rank);
-            // It may have ended on its rank before this line.
-            if (run.HasEnded) rooms.Ended(bootstrap, run.EndFailure);
         }
         RankThread rank = Ranks[result.Rank.Value];
         run.Attach(

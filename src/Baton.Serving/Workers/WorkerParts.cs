@@ -1,5 +1,5 @@
 using Baton.Core.Ids;
-using Baton.Serving.Disaggregation;
+using Baton.Scheduling.Dispatch;
 
 namespace Baton.Serving.Workers;
 

@@ -56,7 +56,6 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
         route.EndPrefill(Outcome(end.Failure), cluster.Loop.Now);
         _isPrefillOver = true;
         record.PrefillRank = end.DpRank;
-        _prefill.Ended(record.Room, end.Failure);
         if (end.Failure is { } failure) cluster.Loop.After(cluster.Latency, () => Finish(null, failure));
     }
 

@@ -22,7 +22,7 @@ namespace Baton.Simulation.Cluster;
 /// <summary>One prefill worker: the ranks, DP controller, KV senders, room registrar and bootstrap server of the product, on the virtual clock and network.</summary>
 internal sealed class PrefillWorker : IAsyncDisposable
 {
-    private readonly Dictionary<BootstrapRoom, DpRank> _directory = [];
+    private readonly PrefillRooms _rooms;
     private readonly List<IRankDriver> _drivers = [];
     private readonly CentralQueue? _central;
     private readonly RoomRegistrar _registrar;
@@ -39,6 +39,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
         RoomQueries queries = new(Table.Rooms, new RoomQueryLimits(), loop.Time, TaskCreationOptions.None);
         Bootstrap = new LocalBootstrapApi(Table, queries, loop.Time);
         _registrar = new RoomRegistrar(new RoomRegistrarOptions(), Address, apis(Name), loop.Time, random, PipeScheduler.Inline, probes.Logger<RoomRegistrar>());
+        _rooms = new PrefillRooms(Ranks, probes.Plant == Plant.RegisterLate ? new LateRegistration(loop, _registrar, TimeSpan.FromSeconds(400)) : _registrar);
         for (int rank = 0; rank < options.PrefillDpSize; rank++) AddRank(options, rank, life, links);
         LoadBalanceMethod method = options.PrefillMethod ?? LoadBalanceMethod.RoundRobin;
         DpControllerOptions dispatch = new()
@@ -48,7 +49,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
             ForceQueryPrefillDpRank = options.ForceQuery,
             RanksStepTogether = options.PrefillSteps == StepModel.Lockstep,
         };
-        Controller = new DpController(Ranks, dispatch, new RoomRegistration(loop, _registrar, probes.Plant == Plant.RegisterLate ? TimeSpan.FromSeconds(400) : TimeSpan.Zero));
+        Controller = new DpController(Ranks, dispatch, _rooms);
         int stepBudget = options.PrefillScheduler.StepTokenBudget ?? options.PrefillScheduler.ChunkedPrefillSize;
         if (options.PrefillMethod is null) _central = new CentralQueue(Ranks, options.PrefillSteps == StepModel.Lockstep, stepBudget, Give);
         AddDrivers(options.PrefillSteps);
@@ -88,14 +89,6 @@ internal sealed class PrefillWorker : IAsyncDisposable
         foreach (PrefillRank rank in Ranks) rank.Inbox.Abort(id, failure);
     }
 
-    /// <summary>The leg has ended: the room may be forgotten, or is known to have failed.</summary>
-    public void Ended(BootstrapRoom room, RequestFailure? failure)
-    {
-        _directory.Remove(room);
-        if (failure is null) _registrar.NotifyEnded(room);
-        else _registrar.NotifyFailed(room, failure);
-    }
-
     public void Kill()
     {
         IsDead = true;
@@ -111,9 +104,8 @@ internal sealed class PrefillWorker : IAsyncDisposable
 
     private void Give(GenerationRequest request)
     {
-        DispatchResult result = Controller.Dispatch(request, _loop.Now);
-        if (result.Failure is null) _directory[request.Bootstrap!.Room] = result.Rank;
-        else request.Sink.OnEnd(new GenerationEnd { Kind = FinishKind.Abort, Failure = result.Failure, DpRank = result.Rank });
+        DispatchResult result = Controller.Dispatch(request with { Sink = new RoomEnd(_rooms, request) }, _loop.Now);
+        if (result.Failure is not null) request.Sink.OnEnd(new GenerationEnd { Kind = FinishKind.Abort, Failure = result.Failure, DpRank = result.Rank });
     }
 
     private void AddRank(ClusterOptions options, int rank, int life, VirtualKvNetwork links)
@@ -122,7 +114,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
         // The driver is made after the ranks: nothing wakes before the first event.
         KvInbox inbox = new(100_000, () => DriverOf(rank).Wake());
         KvIdentity identity = KvIdentity.Of(engine.Info, WorkerRole.Prefill, new DpRank(rank), $"{Name}-{life}", Transfer(options));
-        KvSender sender = new(inbox, identity, Transfer(options), room => _directory.TryGetValue(room, out DpRank found) ? found : null, _probes.Logger<KvSender>());
+        KvSender sender = new(inbox, identity, Transfer(options), _rooms.RankOf, _probes.Logger<KvSender>());
         links.Listen(EndpointOf(rank), Name, inbox, identity);
         Engines.Add(engine);
         PrefillRank made = new(new DpRank(rank), _probes.Wrap(engine), _probes.Wrap(sender), options.PrefillScheduler);
@@ -144,6 +136,18 @@ internal sealed class PrefillWorker : IAsyncDisposable
     }
 
     private IRankDriver DriverOf(int rank) => _drivers[_drivers.Count == 1 ? 0 : rank];
+
+    /// <summary>Passes on what a rank says of a request, and tells the room's end.</summary>
+    private sealed class RoomEnd(PrefillRooms rooms, GenerationRequest request) : IGenerationSink
+    {
+        public void OnToken(in OutputToken token) => request.Sink.OnToken(token);
+
+        public void OnEnd(GenerationEnd end)
+        {
+            rooms.Ended(request.Bootstrap!, end.Failure);
+            request.Sink.OnEnd(end);
+        }
+    }
 
     internal static TransferOptions Transfer(ClusterOptions options) => new()
     {

@@ -16,6 +16,8 @@ internal sealed class ScriptedSender : IKvSender
     public List<(BootstrapRoom Room, KvRange Range)> Chunks { get; } = [];
     public List<(BootstrapRoom Room, FirstToken First)> Lasts { get; } = [];
     public List<(BootstrapRoom Room, RequestFailure Failure)> Failed { get; } = [];
+    /// <summary>Failed without being open: what decode is answered when it claims them.</summary>
+    public List<(BootstrapRoom Room, RequestFailure Failure)> Refused { get; } = [];
     /// <summary>Chunks that may be sent until the test opens the window again.</summary>
     public int Window { get; set; } = int.MaxValue;
     public Action? OnFail { get; set; }
@@ -54,7 +56,11 @@ internal sealed class ScriptedSender : IKvSender
 
     public void Fail(BootstrapRoom room, RequestFailure failure)
     {
-        Assert.True(Open.Remove(room), $"{room} was failed and is not open.");
+        if (!Open.Remove(room))
+        {
+            Refused.Add((room, failure));
+            return;
+        }
         OnFail?.Invoke();
         _claimed.Remove(room);
         Failed.Add((room, failure));
