@@ -34,9 +34,10 @@ internal static class BootstrapBenchmark
         return 0;
     }
 
-    /// <summary>Our server in its own process, as a prefill worker or <c>baton bootstrap</c> runs it.</summary>
+    /// <summary>Our server in its own process, as <c>baton bootstrap</c> runs it.</summary>
     private static async Task<int> ServeAsync()
     {
+        BootstrapServer.PreferInlineSockets();
         await using BootstrapServer server = new(new BootstrapServerOptions { Port = 0, Seed = 7 }, TimeProvider.System, NullLoggerFactory.Instance);
         await server.StartAsync(CancellationToken.None);
         RegisterRanks(server.Table);

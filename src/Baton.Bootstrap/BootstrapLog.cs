@@ -29,6 +29,15 @@ internal static partial class BootstrapLog
     [LoggerMessage(2113, LogLevel.Error, "{Server}: the room poster broke; the next room starts it again")]
     public static partial void PosterBroke(this ILogger logger, BootstrapAddress server, Exception exception);
 
+    [LoggerMessage(2104, LogLevel.Information, "{Server}: this worker's ranks are taken back")]
+    public static partial void RanksTakenBack(this ILogger logger, BootstrapAddress server);
+
+    [LoggerMessage(2105, LogLevel.Warning, "{Server}: this worker's ranks could not be taken back ({Status}): {Detail}. They stay until its next start.")]
+    public static partial void RanksNotTakenBack(this ILogger logger, BootstrapAddress server, BootstrapStatus status, string detail);
+
+    [LoggerMessage(2114, LogLevel.Warning, "{Server}: {Rooms} or more rooms were not told within {Seconds} s of the stop")]
+    public static partial void NoticesUnsent(this ILogger logger, BootstrapAddress server, int rooms, double seconds);
+
     [LoggerMessage(2201, LogLevel.Information, "{Server}: prefill has {DpSize} ranks, follows rooms: {Follows}, instance {InstanceId}, parks queries: {Parks}")]
     public static partial void TopologyLearned(this ILogger logger, BootstrapAddress server, int dpSize, bool follows, string instanceId, bool parks);
 

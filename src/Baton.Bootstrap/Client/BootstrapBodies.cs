@@ -40,6 +40,7 @@ internal static class BootstrapBodies
         using Utf8JsonWriter json = new(body, Plain);
         json.WriteStartObject();
         if (query.WatchId is { } id) json.WriteString("watch", id);
+        if (query.IsResumed) json.WriteBoolean("resume", true);
         WriteRooms(json, "rooms", query.Rooms);
         if (query.Forget.Count > 0) WriteRooms(json, "forget", query.Forget);
         json.WriteNumber("wait_ms", (long)query.Wait.TotalMilliseconds);

@@ -95,6 +95,9 @@ public sealed class BootstrapClient : IBootstrapApi, IDisposable
     public ValueTask<BootstrapReply<Done>> RegisterRankAsync(BootstrapAddress server, RankRegistration registration, string incarnation, CancellationToken ct) =>
         SendAsync(server, HttpMethod.Put, "/route", BootstrapBodies.Rank(registration), TimeSpan.Zero, BootstrapStatus.Overloaded, NoBody, ct, incarnation);
 
+    public ValueTask<BootstrapReply<Done>> UnregisterAsync(BootstrapAddress server, string incarnation, CancellationToken ct) =>
+        SendAsync(server, HttpMethod.Delete, BootstrapHeaders.RanksPath, null, TimeSpan.Zero, BootstrapStatus.Overloaded, NoBody, ct, incarnation);
+
     public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct) =>
         SendAsync(server, HttpMethod.Post, "/register_dp_rank", BootstrapBodies.Room(room, rank), TimeSpan.Zero, BootstrapStatus.Overloaded, NoBody, ct);
 

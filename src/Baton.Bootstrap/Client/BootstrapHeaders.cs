@@ -8,8 +8,9 @@ internal static class BootstrapHeaders
     /// <summary>On every response of a Baton server: it has the routes below.</summary>
     public const string Protocol = "X-Baton-Bootstrap-Protocol";
     public const string ProtocolVersion = "1";
-    /// <summary>On a Baton worker's PUT /route: one random id per process.</summary>
+    /// <summary>On a Baton worker's PUT /route and DELETE /baton/v1/ranks: one random id per process.</summary>
     public const string Incarnation = "X-Baton-Worker-Incarnation";
+    public const string RanksPath = "/baton/v1/ranks";
     public const string RoomsPath = "/baton/v1/rooms";
     public const string QueryPath = "/baton/v1/rooms/query";
 }

@@ -26,6 +26,9 @@ public interface IBootstrapApi
     /// <summary><c>PUT /route</c>. The same registration again is harmless on a Baton server; SGLang's counts it twice.</summary>
     ValueTask<BootstrapReply<Done>> RegisterRankAsync(BootstrapAddress server, RankRegistration registration, string incarnation, CancellationToken ct);
 
+    /// <summary><c>DELETE /baton/v1/ranks</c>: the worker stops and takes its ranks with it. <see cref="BootstrapStatus.RouteMissing"/> on SGLang's server.</summary>
+    ValueTask<BootstrapReply<Done>> UnregisterAsync(BootstrapAddress server, string incarnation, CancellationToken ct);
+
     /// <summary><c>POST /register_dp_rank</c>.</summary>
     ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct);
 

@@ -9,22 +9,33 @@ namespace Baton.Bootstrap.Client;
 /// A prefill worker that hosts its own server registers through this, and the simulator puts its virtual network in front of it, so
 /// both run the table and the parked queries of the real server.
 /// </remarks>
-public sealed class LocalBootstrapApi(BootstrapTable table, RoomQueries queries, TimeProvider time) : IBootstrapApi
+public sealed class LocalBootstrapApi : IBootstrapApi
 {
-    private TimeSpan Now => time.GetElapsedTime(0);
+    private readonly BootstrapTable _table;
+    private readonly RoomQueries _queries;
+    private readonly TimeProvider _time;
+
+    /// <summary>Ties the two together: when the instance behind the table changes, what is parked is answered, and its caller sees the new one.</summary>
+    public LocalBootstrapApi(BootstrapTable table, RoomQueries queries, TimeProvider time)
+    {
+        (_table, _queries, _time) = (table, queries, time);
+        table.Ranks.InstanceChanged = queries.WakeAll;
+    }
+
+    private TimeSpan Now => _time.GetElapsedTime(0);
 
     public ValueTask<BootstrapReply<PrefillTopology>> GetTopologyAsync(BootstrapAddress server, CancellationToken ct)
     {
-        if (table.Ranks.ReadyTopology is not { } group)
-            return Answer<PrefillTopology>(BootstrapStatus.NotReady, detail: $"{table.Ranks.RegisteredCount} of {table.Ranks.ExpectedCount} ranks registered");
+        if (_table.Ranks.ReadyTopology is not { } group)
+            return Answer<PrefillTopology>(BootstrapStatus.NotReady, detail: $"{_table.Ranks.RegisteredCount} of {_table.Ranks.ExpectedCount} ranks registered");
         return Answer(BootstrapStatus.Ok, new PrefillTopology(
-            group.DpSize, group.FollowsBootstrapRoom, group.PageSize, group.KvCacheDtype, table.Ranks.InstanceId, HasWaitRoute: true));
+            group.DpSize, group.FollowsBootstrapRoom, group.PageSize, group.KvCacheDtype, _table.Ranks.InstanceId, HasWaitRoute: true));
     }
 
     public ValueTask<BootstrapReply<RankEndpoint>> GetRankAsync(BootstrapAddress server, DpRank rank, CancellationToken ct)
     {
-        if (table.Ranks.ReadyTopology is null) return Answer<RankEndpoint>(BootstrapStatus.NotReady, detail: "not every rank has registered");
-        return table.Ranks.Find(new RankKey(rank.Value, 0, 0, 0)) is { } endpoint
+        if (_table.Ranks.ReadyTopology is null) return Answer<RankEndpoint>(BootstrapStatus.NotReady, detail: "not every rank has registered");
+        return _table.Ranks.Find(new RankKey(rank.Value, 0, 0, 0)) is { } endpoint
             ? Answer(BootstrapStatus.Ok, endpoint)
             : Answer<RankEndpoint>(BootstrapStatus.NotFound, detail: $"no rank {rank}");
     }
@@ -35,7 +46,7 @@ public sealed class LocalBootstrapApi(BootstrapTable table, RoomQueries queries,
         List<KeyValuePair<BootstrapRoom, RoomAnswer>> known = [];
         foreach (BootstrapRoom room in rooms)
         {
-            RoomAnswer answer = table.Rooms.Find(room, now);
+            RoomAnswer answer = _table.Rooms.Find(room, now);
             if (answer.Rank is not null) known.Add(new(room, answer));
         }
         return Answer(BootstrapStatus.Ok, new RoomQueryReply(known, rooms.Count - known.Count, IsNewWatch: false));
@@ -43,27 +54,33 @@ public sealed class LocalBootstrapApi(BootstrapTable table, RoomQueries queries,
 
     public async ValueTask<BootstrapReply<RoomQueryReply>> WatchRoomsAsync(BootstrapAddress server, RoomQuery query, CancellationToken ct)
     {
-        RoomQueryReply? reply = await queries.QueryAsync(query, ct);
+        RoomQueryReply? reply = await _queries.QueryAsync(query, ct);
         return reply is null
             ? await Answer<RoomQueryReply>(BootstrapStatus.Overloaded, detail: "too many parked queries or rooms")
             : await Answer(BootstrapStatus.Ok, reply);
     }
 
     public ValueTask<BootstrapReply<Done>> RegisterRankAsync(BootstrapAddress server, RankRegistration registration, string incarnation, CancellationToken ct) =>
-        table.Ranks.TryRegister(registration, incarnation, Now, out string? conflict) ? Ok() : Answer<Done>(BootstrapStatus.Refused, detail: conflict);
+        _table.Ranks.TryRegister(registration, incarnation, Now, out string? conflict) ? Ok() : Answer<Done>(BootstrapStatus.Refused, detail: conflict);
+
+    public ValueTask<BootstrapReply<Done>> UnregisterAsync(BootstrapAddress server, string incarnation, CancellationToken ct)
+    {
+        _table.Ranks.Unregister(incarnation);
+        return Ok();
+    }
 
     public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct) =>
-        table.Rooms.TryRegister(room, rank, Now) ? Ok() : Full();
+        _table.Rooms.TryRegister(room, rank, Now) ? Ok() : Full();
 
     public ValueTask<BootstrapReply<Done>> UpdateRoomsAsync(BootstrapAddress server, RoomUpdate update, CancellationToken ct) =>
-        table.Rooms.TryApply(update, Now) ? Ok() : Full();
+        _table.Rooms.TryApply(update, Now) ? Ok() : Full();
 
     public ValueTask<BootstrapReply<Done>> CheckHealthAsync(BootstrapAddress server, CancellationToken ct) => Ok();
 
     private ValueTask<BootstrapReply<Done>> Ok() => Answer(BootstrapStatus.Ok, default(Done));
 
-    private ValueTask<BootstrapReply<Done>> Full() => Answer<Done>(BootstrapStatus.Overloaded, detail: $"the room table is full ({table.Rooms.Count} rooms)");
+    private ValueTask<BootstrapReply<Done>> Full() => Answer<Done>(BootstrapStatus.Overloaded, detail: $"the room table is full ({_table.Rooms.Count} rooms)");
 
     private ValueTask<BootstrapReply<T>> Answer<T>(BootstrapStatus status, T? value = default, string? detail = null) =>
-        ValueTask.FromResult(new BootstrapReply<T>(status, value, detail, table.Ranks.InstanceId, IsBaton: true));
+        ValueTask.FromResult(new BootstrapReply<T>(status, value, detail, _table.Ranks.InstanceId, IsBaton: true));
 }

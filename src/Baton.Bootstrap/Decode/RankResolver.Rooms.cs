@@ -115,6 +115,7 @@ public sealed partial class RankResolver
         RoomQuery query = new()
         {
             WatchId = peer.WatchId,
+            IsResumed = peer.IsWatchOpen,
             Rooms = rooms,
             Forget = forget,
             // More than one body's worth: send it all before parking.

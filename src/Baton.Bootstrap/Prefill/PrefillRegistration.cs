@@ -14,12 +14,16 @@ public sealed record PrefillRegistrationOptions
 
     /// <summary>How often a registered worker looks whether the server still has it.</summary>
     public TimeSpan CheckInterval { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a stopping worker waits for the server to take its ranks back.</summary>
+    public TimeSpan UnregisterTimeout { get; init; } = TimeSpan.FromSeconds(1);
 }
 
 /// <summary>Keeps the ranks of one prefill worker registered at its bootstrap server, from start to stop.</summary>
 /// <remarks>
 /// SGLang tries five times and then serves unregistered. Here it goes on, and a server that restarted or was replaced gets the ranks
-/// again at the next check. A Baton server is told the worker's incarnation, so a restarted worker takes its ranks over at once.
+/// again at the next check. A Baton server is told the worker's incarnation, so a restarted worker takes its ranks over at once, and
+/// one that stops takes its ranks with it.
 /// </remarks>
 public sealed class PrefillRegistration : IAsyncDisposable
 {
@@ -87,6 +91,24 @@ public sealed class PrefillRegistration : IAsyncDisposable
         // Not CancelAsync: that goes over the thread pool, and virtual time would not see it end.
         _stop.Cancel();
         await _running;
+        if (Array.Exists(_isRegistered, static r => r)) await UnregisterAsync();
+    }
+
+    /// <summary>Once, since nobody waits for it: a server that cannot be reached keeps the ranks until the worker's next start.</summary>
+    private async Task UnregisterAsync()
+    {
+        using CancellationTokenSource deadline = new(_options.UnregisterTimeout, _time);
+        try
+        {
+            BootstrapReply<Done> reply = await _api.UnregisterAsync(_server, _incarnation, deadline.Token);
+            if (reply.IsOk) _logger.RanksTakenBack(_server);
+            // SGLang's server knows no such thing; its entries stay, as SGLang's own workers leave them.
+            else if (reply.Status != BootstrapStatus.RouteMissing) _logger.RanksNotTakenBack(_server, reply.Status, reply.Detail ?? "no detail");
+        }
+        catch (OperationCanceledException)
+        {
+            _logger.RanksNotTakenBack(_server, BootstrapStatus.Unreachable, $"no answer within {_options.UnregisterTimeout.TotalSeconds} s");
+        }
     }
 
     private async Task RunAsync()
@@ -102,7 +124,7 @@ public sealed class PrefillRegistration : IAsyncDisposable
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
-            // Stopped. Entries of this worker stay until it restarts or another takes its place, as in SGLang.
+            // Stopped.
         }
     }
 

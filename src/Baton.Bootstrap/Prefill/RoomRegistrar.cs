@@ -12,8 +12,8 @@ namespace Baton.Bootstrap.Prefill;
 /// <remarks>
 /// Calls only write down what is new and return. The poster sends everything that is new in one request; what comes up meanwhile goes
 /// into the next, so rooms coalesce by themselves when the server is slower than the dispatcher. It retries until a room ends, and
-/// tells all living rooms again when the server was replaced. SGLang's server gets one request a room and no notices, which is all
-/// it understands.
+/// tells all living rooms again when the server was replaced. SGLang's server gets one request a room, which is all it understands;
+/// there a failed room is registered at any rank, because decode claims it at the rank it is told, and every rank answers with the reason.
 /// </remarks>
 public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
 {
@@ -29,6 +29,7 @@ public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
     private readonly Dictionary<BootstrapRoom, LinkedListNode<Entry>> _rooms = [];
     private readonly LinkedList<Entry> _byAge = new();
     private readonly Queue<Entry> _news = new();
+    private TaskCompletionSource? _flushing;
     private bool _isPosting;
     private bool _isSglang;
     private int _batchLimit;
@@ -120,6 +121,31 @@ public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
         PostIfIdle();
     }
 
+    /// <summary>Waits until the server has taken everything that is new. For the end of a worker, behind the end of its last room.</summary>
+    /// <returns>False when time was up, or nothing is posted any more: decode then learns of those rooms when its claims or deadlines end.</returns>
+    public async Task<bool> FlushAsync(TimeSpan deadline)
+    {
+        Task posted;
+        lock (_lock)
+        {
+            if (_stop.IsCancellationRequested) return false;
+            if (!_isPosting) return true;
+            _flushing ??= new TaskCompletionSource();
+            posted = _flushing.Task;
+        }
+        try
+        {
+            await posted.WaitAsync(deadline, _time);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            lock (_lock) _logger.NoticesUnsent(_server, _news.Count, deadline.TotalSeconds);
+            return false;
+        }
+    }
+
+    /// <summary>Stops at once; what was not sent is not sent. <see cref="FlushAsync"/> comes before where that matters.</summary>
     public ValueTask DisposeAsync()
     {
         // Not CancelAsync: that goes over the thread pool, and virtual time would not see it end.
@@ -186,7 +212,9 @@ public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
         catch (Exception bug)
         {
             _logger.PosterBroke(_server, bug);
-            lock (_lock) _isPosting = false;
+            TaskCompletionSource? waiting;
+            lock (_lock) waiting = Rest();
+            waiting?.TrySetResult();
         }
     }
 
@@ -194,6 +222,7 @@ public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
     private List<(Entry Entry, int Version)> TakeNews()
     {
         List<(Entry, int)> batch = [];
+        TaskCompletionSource? flushed = null;
         lock (_lock)
         {
             DropOverdue();
@@ -204,9 +233,19 @@ public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
                 entry.WasSent = true;
                 batch.Add((entry, entry.Version));
             }
-            if (batch.Count == 0) _isPosting = false;
+            if (batch.Count == 0) flushed = Rest();
         }
+        flushed?.TrySetResult();
         return batch;
+    }
+
+    /// <summary>The poster is idle. Returns who waits for that; the caller tells it without the lock.</summary>
+    private TaskCompletionSource? Rest()
+    {
+        _isPosting = false;
+        TaskCompletionSource? waiting = _flushing;
+        _flushing = null;
+        return waiting;
     }
 
     private RoomUpdate ToUpdate(List<(Entry Entry, int Version)> batch)
@@ -226,13 +265,13 @@ public sealed class RoomRegistrar : IRoomRegistration, IAsyncDisposable
         return new RoomUpdate { Registered = registered, Failed = failed, Ended = ended };
     }
 
-    /// <summary>SGLang's server: registrations only. The first that fails ends the round, and the whole batch goes again.</summary>
+    /// <summary>SGLang's server: registrations only, of failed rooms too. The first that fails ends the round, and the whole batch goes again.</summary>
     private async Task<BootstrapReply<Done>> PostOneByOneAsync(List<(Entry Entry, int Version)> batch)
     {
         BootstrapReply<Done> reply = new(BootstrapStatus.Ok, default, null, _instanceId, IsBaton: false);
         foreach ((Entry entry, _) in batch)
         {
-            if (entry.Kind != Kind.Registered) continue;
+            if (entry.Kind == Kind.Ended) continue;
             reply = await _api.RegisterRoomAsync(_server, entry.Room, entry.Rank, _stop.Token);
             if (!reply.IsOk) return reply;
         }

@@ -35,6 +35,9 @@ public sealed class RankTable
         _instanceId = serverId;
     }
 
+    /// <summary>Called after <see cref="InstanceId"/> changed, on the thread that changed it, outside the lock.</summary>
+    public Action? InstanceChanged { get; set; }
+
     /// <summary>Changes whenever an endpoint or the topology that decode may have cached stops being true.</summary>
     public string InstanceId => Volatile.Read(ref _instanceId);
 
@@ -76,13 +79,33 @@ public sealed class RankTable
     /// <param name="incarnation">One per worker process; null from SGLang's workers.</param>
     public bool TryRegister(RankRegistration registration, string? incarnation, TimeSpan now, out string? conflict)
     {
+        bool isReplaced;
         lock (_lock)
         {
             conflict = FindConflict(registration, incarnation, now, out HashSet<RankKey> replaced);
             if (conflict is not null) return false;
             Apply(registration, incarnation, now, replaced);
-            return true;
+            isReplaced = replaced.Count > 0;
         }
+        if (isReplaced) InstanceChanged?.Invoke();
+        return true;
+    }
+
+    /// <summary>A worker stops and takes its ranks with it; those of other workers stay.</summary>
+    /// <returns>How many ranks it had.</returns>
+    public int Unregister(string incarnation)
+    {
+        RankKey[] mine;
+        lock (_lock)
+        {
+            mine = [.. _ranks.Where(rank => rank.Value.Incarnation == incarnation).Select(rank => rank.Key)];
+            if (mine.Length == 0) return 0;
+            foreach (RankKey key in mine) _ranks.Remove(key);
+            if (_ranks.Count == 0) Volatile.Write(ref _topology, null);
+            ChangeInstance();
+        }
+        InstanceChanged?.Invoke();
+        return mine.Length;
     }
 
     private string? FindConflict(RankRegistration registration, string? incarnation, TimeSpan now, out HashSet<RankKey> replaced)
@@ -128,11 +151,16 @@ public sealed class RankTable
         {
             if (_ranks.Remove(key, out Holder gone) && gone.Incarnation is { } old && old != incarnation) Supersede(old);
         }
-        if (replaced.Count > 0) Volatile.Write(ref _instanceId, $"{_serverId}.{++_replacements}");
+        if (replaced.Count > 0) ChangeInstance();
         GroupTopology? kept = _ranks.Count == 0 ? null : _topology;
         Volatile.Write(ref _topology, kept?.Merge(registration.Topology) ?? registration.Topology);
         _ranks[registration.Key] = new Holder(registration.Endpoint, incarnation, now);
     }
+
+    /// <summary>How often <see cref="InstanceId"/> has changed.</summary>
+    public int ChangeCount => Volatile.Read(ref _replacements);
+
+    private void ChangeInstance() => Volatile.Write(ref _instanceId, $"{_serverId}.{++_replacements}");
 
     private void Supersede(string incarnation)
     {

@@ -24,9 +24,16 @@ public sealed class RoomQueries(RoomTable table, RoomQueryLimits limits, TimePro
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<string, RoomWatch> _watches = new(StringComparer.Ordinal);
-    private int _parkedCount;
+    private readonly Dictionary<TaskCompletionSource, RoomWatch> _parked = [];
+    private bool _isClosed;
 
-    public int ParkedCount => Volatile.Read(ref _parkedCount);
+    public int ParkedCount
+    {
+        get
+        {
+            lock (_lock) return _parked.Count;
+        }
+    }
 
     public int WatchCount
     {
@@ -49,7 +56,8 @@ public sealed class RoomQueries(RoomTable table, RoomQueryLimits limits, TimePro
             if (watch.WaitingCount + query.Rooms.Count > limits.MaxRoomsPerWatch) return null;
             watch.Forget(query.Forget);
             watch.Add(query.Rooms, Now);
-            if (query.Wait > TimeSpan.Zero && !await WaitAsync(watch, query, ct)) return null;
+            bool isLost = isNew && query.IsResumed;
+            if (query.Wait > TimeSpan.Zero && !isLost && !await WaitAsync(watch, query, ct)) return null;
             return watch.TakeAnswers(isNew && query.WatchId is not null);
         }
         finally
@@ -57,6 +65,21 @@ public sealed class RoomQueries(RoomTable table, RoomQueryLimits limits, TimePro
             if (query.WatchId is null) watch.Close();
             else Leave(watch);
         }
+    }
+
+    /// <summary>Answers every parked query with what it has: what its caller believes about this server may not be true any more.</summary>
+    public void WakeAll()
+    {
+        KeyValuePair<TaskCompletionSource, RoomWatch>[] parked;
+        lock (_lock) parked = [.. _parked];
+        foreach ((TaskCompletionSource query, RoomWatch watch) in parked) watch.Unpark(query);
+    }
+
+    /// <summary>The server stops: nothing parks from now on, and what is parked is answered.</summary>
+    public void Close()
+    {
+        lock (_lock) _isClosed = true;
+        WakeAll();
     }
 
     /// <summary>Forgets the watches that nobody uses. Called now and then.</summary>
@@ -80,14 +103,17 @@ public sealed class RoomQueries(RoomTable table, RoomQueryLimits limits, TimePro
 
     private async ValueTask<bool> WaitAsync(RoomWatch watch, RoomQuery query, CancellationToken ct)
     {
-        if (Interlocked.Increment(ref _parkedCount) > limits.MaxParked)
+        TaskCompletionSource? parked;
+        lock (_lock)
         {
-            Interlocked.Decrement(ref _parkedCount);
-            return false;
+            if (_isClosed) return true;
+            if (_parked.Count >= limits.MaxParked) return false;
+            parked = watch.Park(query.WaitFor, keepsWatching: query.WatchId is not null);
+            if (parked is null) return true;
+            _parked.Add(parked, watch);
         }
         try
         {
-            if (watch.Park(query.WaitFor, keepsWatching: query.WatchId is not null) is not { } parked) return true;
             TimeSpan wait = query.Wait < limits.MaxWait ? query.Wait : limits.MaxWait;
             await using ITimer timer = time.CreateTimer(_ => watch.Unpark(parked), null, wait, Timeout.InfiniteTimeSpan);
             await using CancellationTokenRegistration gone = ct.UnsafeRegister(_ => watch.Unpark(parked), null);
@@ -96,7 +122,7 @@ public sealed class RoomQueries(RoomTable table, RoomQueryLimits limits, TimePro
         }
         finally
         {
-            Interlocked.Decrement(ref _parkedCount);
+            lock (_lock) _parked.Remove(parked);
         }
     }
 

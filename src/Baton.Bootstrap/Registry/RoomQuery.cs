@@ -29,6 +29,8 @@ public sealed record RoomQuery
     public TimeSpan Wait { get; init; }
     public RoomWaitFor WaitFor { get; init; }
     public string? WatchId { get; init; }
+    /// <summary>The caller has used this watch before. A server that does not know it says so at once instead of parking without its rooms.</summary>
+    public bool IsResumed { get; init; }
 }
 
 /// <summary>What has become known, each room once per watch.</summary>

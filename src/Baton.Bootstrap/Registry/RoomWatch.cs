@@ -77,7 +77,7 @@ internal sealed class RoomWatch(RoomTable table, TaskCreationOptions continuatio
         return mine;
     }
 
-    /// <summary>Time is up or the caller is gone.</summary>
+    /// <summary>Time is up, the caller is gone, or the server has news of another kind.</summary>
     public void Unpark(TaskCompletionSource parked)
     {
         lock (_lock)

@@ -46,24 +46,6 @@ internal static class BootstrapJson
         json.WriteEndObject();
     }
 
-    /// <summary>Room to rank; unknown and failed rooms are absent.</summary>
-    public static int WriteKnownRooms(IBufferWriter<byte> output, RoomTable table, List<BootstrapRoom> rooms, TimeSpan now)
-    {
-        int known = 0;
-        Span<byte> key = stackalloc byte[20];
-        using Utf8JsonWriter json = new(output, Plain);
-        json.WriteStartObject();
-        foreach (BootstrapRoom room in rooms)
-        {
-            if (table.Find(room, now).Rank is not { } rank) continue;
-            room.Value.TryFormat(key, out int length, default, CultureInfo.InvariantCulture);
-            json.WriteNumber(key[..length], rank.Value);
-            known++;
-        }
-        json.WriteEndObject();
-        return known;
-    }
-
     public static void WriteQueryReply(IBufferWriter<byte> output, RoomQueryReply reply)
     {
         using Utf8JsonWriter json = new(output, Plain);

@@ -7,6 +7,7 @@ using System.Text.Json;
 using Baton.Bootstrap.Client;
 using Baton.Bootstrap.Registry;
 using Baton.Core.Ids;
+using Baton.Core.Metrics;
 using Microsoft.AspNetCore.Http;
 
 namespace Baton.Bootstrap.Server;
@@ -14,7 +15,7 @@ namespace Baton.Bootstrap.Server;
 /// <summary>The routes. SGLang's four answer as its own server does to a correct client; ours are under <c>/baton/v1</c>, and <c>/ready</c>.</summary>
 /// <remarks>Every byte of it is described in docs/wire-protocol.md, part "Bootstrap server".</remarks>
 internal sealed class BootstrapRequestHandler(
-    BootstrapTable table, RoomQueries queries, BootstrapMetrics metrics, BootstrapServerOptions options, TimeProvider time)
+    BootstrapTable table, RoomQueries queries, BootstrapMetrics metrics, MetricsCollector collector, BootstrapServerOptions options, TimeProvider time)
 {
     private const string Text = "text/plain; charset=utf-8";
     private const string JsonType = "application/json; charset=utf-8";
@@ -34,10 +35,12 @@ internal sealed class BootstrapRequestHandler(
         }
         catch (BadFieldException bad)
         {
+            metrics.OnRefused(Refusal.BadRequest);
             await RespondErrorAsync(context, bad.Status, bad.Message, bad.Field);
         }
         catch (BadHttpRequestException bad)
         {
+            metrics.OnRefused(Refusal.BadRequest);
             string message = bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? $"The body is larger than {options.MaxBodyBytes} bytes." : bad.Message;
             await RespondErrorAsync(context, bad.StatusCode, message, "body");
         }
@@ -64,6 +67,10 @@ internal sealed class BootstrapRequestHandler(
                 return method is "GET" or "HEAD" ? RespondAsync(context, 200, Text, "OK") : WrongMethodAsync(context, "GET,HEAD");
             case "/ready":
                 return method is "GET" or "HEAD" ? ReadyAsync(context) : WrongMethodAsync(context, "GET,HEAD");
+            case BootstrapHeaders.RanksPath:
+                return method == "DELETE" ? DeleteRanksAsync(context) : WrongMethodAsync(context, "DELETE");
+            case "/metrics":
+                return method == "GET" ? MetricsAsync(context) : WrongMethodAsync(context, "GET");
             default:
                 return RespondAsync(context, 404, Text, "404: Not Found");
         }
@@ -73,13 +80,34 @@ internal sealed class BootstrapRequestHandler(
     {
         if (!IsAllowedToWrite(context)) { await UnauthorizedAsync(context); return; }
         RankRegistration registration = await ReadBodyAsync(context, static (body, _) => RankBodies.Read(body), 0);
-        string? incarnation = context.Request.Headers[BootstrapHeaders.Incarnation] is [{ Length: > 0 and <= 128 } sent] ? sent : null;
-        if (!table.Ranks.TryRegister(registration, incarnation, Now, out string? conflict))
+        if (!table.Ranks.TryRegister(registration, IncarnationOf(context), Now, out string? conflict))
         {
+            metrics.OnRefused(Refusal.RankConflict);
             await RespondErrorAsync(context, 409, conflict!, null);
             return;
         }
+        // It may have changed the instance itself.
+        context.Response.Headers[BootstrapHeaders.InstanceId] = table.Ranks.InstanceId;
         await RespondAsync(context, 200, Text, "OK");
+    }
+
+    private async Task DeleteRanksAsync(HttpContext context)
+    {
+        if (!IsAllowedToWrite(context)) { await UnauthorizedAsync(context); return; }
+        string incarnation = IncarnationOf(context)
+            ?? throw new BadFieldException(BootstrapHeaders.Incarnation, $"The header {BootstrapHeaders.Incarnation} is missing: it names the worker whose ranks go.");
+        table.Ranks.Unregister(incarnation);
+        context.Response.Headers[BootstrapHeaders.InstanceId] = table.Ranks.InstanceId;
+        await RespondAsync(context, 200, Text, "OK");
+    }
+
+    private static string? IncarnationOf(HttpContext context) =>
+        context.Request.Headers[BootstrapHeaders.Incarnation] is [{ Length: > 0 and <= 128 } sent] ? sent : null;
+
+    private Task MetricsAsync(HttpContext context)
+    {
+        Respond(context, 200, PrometheusText.ContentType, Encoding.UTF8.GetBytes(PrometheusText.Write(collector.Collect())));
+        return Task.CompletedTask;
     }
 
     private Task GetRouteAsync(HttpContext context)
@@ -119,10 +147,11 @@ internal sealed class BootstrapRequestHandler(
     private async Task QueryRoomsAsync(HttpContext context)
     {
         List<BootstrapRoom> rooms = await ReadBodyAsync(context, static (body, _) => RoomBodies.ReadRoomList(body), 0);
-        ArrayBufferWriter<byte> body = new(32 + (rooms.Count * 28));
-        int known = BootstrapJson.WriteKnownRooms(body, table.Rooms, rooms, Now);
+        byte[] body = ArrayPool<byte>.Shared.Rent(2 + (rooms.Count * PlainBodies.MaxKnownRoomBytes));
+        int length = PlainBodies.WriteKnownRooms(body, table.Rooms, rooms, Now, out int known);
         metrics.OnAnswered(known, rooms.Count - known);
-        await RespondAsync(context, 200, JsonType, body);
+        Respond(context, 200, JsonType, body.AsSpan(0, length));
+        ArrayPool<byte>.Shared.Return(body);
     }
 
     private async Task UpdateRoomsAsync(HttpContext context)
@@ -136,6 +165,7 @@ internal sealed class BootstrapRequestHandler(
         }
         metrics.OnRegistered(update.Registered.Count);
         metrics.OnFailed(update.Failed.Count);
+        metrics.OnEnded(update.Ended.Count);
         await RespondAsync(context, 200, Text, "OK");
     }
 
@@ -146,6 +176,7 @@ internal sealed class BootstrapRequestHandler(
         RoomQueryReply? reply = await queries.QueryAsync(query, context.RequestAborted);
         if (reply is null)
         {
+            metrics.OnRefused(Refusal.TooManyQueries);
             context.Response.Headers.RetryAfter = "1";
             await RespondErrorAsync(context, 503, "Too many parked queries, watches or rooms in one watch. Back off and ask again.", null);
             return;
@@ -175,8 +206,9 @@ internal sealed class BootstrapRequestHandler(
         return CryptographicOperations.FixedTimeEquals(sent, _tokenHash);
     }
 
-    private static Task UnauthorizedAsync(HttpContext context)
+    private Task UnauthorizedAsync(HttpContext context)
     {
+        metrics.OnRefused(Refusal.WrongToken);
         context.Response.Headers.WWWAuthenticate = "Bearer";
         return RespondErrorAsync(context, 401,
             "This bootstrap server takes writes only with 'Authorization: Bearer <token>'. Start the worker with the same --bootstrap-token.", null);
@@ -184,6 +216,7 @@ internal sealed class BootstrapRequestHandler(
 
     private Task FullAsync(HttpContext context)
     {
+        metrics.OnRefused(Refusal.TableFull);
         context.Response.Headers.RetryAfter = "1";
         return RespondErrorAsync(context, 503, $"The room table is full ({table.Rooms.Count} rooms, none of them finished). Retry, or raise --max-rooms.", null);
     }
@@ -231,21 +264,28 @@ internal sealed class BootstrapRequestHandler(
 
     private static Task RespondAsync(HttpContext context, int status, string contentType, string text)
     {
-        HttpResponse response = context.Response;
-        response.StatusCode = status;
-        response.ContentType = contentType;
-        response.ContentLength = text.Length;
-        // Every text here is ASCII, so its length in bytes is its length.
-        if (context.Request.Method != "HEAD") Encoding.ASCII.GetBytes(text, response.BodyWriter);
+        // Every text here is ASCII, so its length in bytes is its length, and none is longer than this.
+        Span<byte> bytes = stackalloc byte[256];
+        Respond(context, status, contentType, bytes[..Encoding.ASCII.GetBytes(text, bytes)]);
         return Task.CompletedTask;
     }
 
-    private static async Task RespondAsync(HttpContext context, int status, string contentType, ArrayBufferWriter<byte> body)
+    private static Task RespondAsync(HttpContext context, int status, string contentType, ArrayBufferWriter<byte> body)
+    {
+        Respond(context, status, contentType, body.WrittenSpan);
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Puts the answer behind the head; both leave together when the request ends.</summary>
+    private static void Respond(HttpContext context, int status, string contentType, ReadOnlySpan<byte> body)
     {
         HttpResponse response = context.Response;
         response.StatusCode = status;
         response.ContentType = contentType;
-        response.ContentLength = body.WrittenCount;
-        await response.BodyWriter.WriteAsync(body.WrittenMemory);
+        response.ContentLength = body.Length;
+        if (context.Request.Method == "HEAD") return;
+        // With the length: a writer that was asked for nothing in particular may give nothing.
+        body.CopyTo(response.BodyWriter.GetSpan(body.Length));
+        response.BodyWriter.Advance(body.Length);
     }
 }

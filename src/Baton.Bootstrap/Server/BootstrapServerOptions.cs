@@ -47,6 +47,9 @@ public sealed record BootstrapServerOptions
     /// <summary>A request that has not arrived completely by then is cut off.</summary>
     public TimeSpan RequestDeadline { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a server that stops waits for answers that are on their way. Real time: it waits for sockets.</summary>
+    public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(1);
+
     public TimeSpan ClashWindow { get; init; } = BootstrapTable.DefaultClashWindow;
 
     public RoomQueryLimits Queries { get; init; } = new();

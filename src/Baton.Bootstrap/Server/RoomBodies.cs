@@ -14,6 +14,8 @@ internal static class RoomBodies
     /// <summary><c>{"bootstrap_room": int, "dp_rank": int}</c></summary>
     public static (BootstrapRoom Room, DpRank Rank) ReadRegistration(in ReadOnlySequence<byte> body, int? dpSize)
     {
+        if (body.IsSingleSegment && PlainBodies.TryReadRegistration(body.FirstSpan, out ulong plainRoom, out long plainRank))
+            return (new BootstrapRoom(plainRoom), CheckRank(plainRank, "dp_rank", dpSize));
         BootstrapRoom? room = null;
         DpRank? rank = null;
         Utf8JsonReader json = Open(body);
@@ -33,7 +35,9 @@ internal static class RoomBodies
     /// <summary><c>{"bootstrap_rooms": [int, ...]}</c></summary>
     public static List<BootstrapRoom> ReadRoomList(in ReadOnlySequence<byte> body)
     {
-        List<BootstrapRoom>? rooms = null;
+        List<BootstrapRoom>? rooms = [];
+        if (body.IsSingleSegment && PlainBodies.TryReadRooms(body.FirstSpan, rooms)) return rooms;
+        rooms = null;
         Utf8JsonReader json = Open(body);
         while (NextKey(ref json, out string key))
         {
@@ -44,7 +48,7 @@ internal static class RoomBodies
         return rooms ?? throw Missing("bootstrap_rooms");
     }
 
-    /// <summary><c>{"rooms": [..], "wait_ms": int, "wait_for": "any"|"all", "watch": "id", "forget": [..]}</c></summary>
+    /// <summary><c>{"rooms": [..], "wait_ms": int, "wait_for": "any"|"all", "watch": "id", "resume": bool, "forget": [..]}</c></summary>
     public static RoomQuery ReadQuery(in ReadOnlySequence<byte> body)
     {
         RoomQuery query = new();
@@ -57,6 +61,7 @@ internal static class RoomBodies
                 "forget" => query with { Forget = ReadRooms(ref json, key) },
                 "wait_ms" => query with { Wait = TimeSpan.FromMilliseconds(ReadLong(ref json, key, 0, 86_400_000)) },
                 "wait_for" => query with { WaitFor = ReadWaitFor(ref json, key) },
+                "resume" => query with { IsResumed = ReadFlag(ref json, key) },
                 "watch" => query with { WatchId = ReadText(ref json, key, RoomQuery.MaxWatchIdLength) },
                 _ => Skip(ref json, query),
             };
@@ -156,13 +161,11 @@ internal static class RoomBodies
 
     private static BootstrapRoom ReadRoom(ref Utf8JsonReader json, string key) => new((ulong)ReadLong(ref json, key, 0, long.MaxValue));
 
-    private static DpRank ReadRank(ref Utf8JsonReader json, string key, int? dpSize)
-    {
-        long rank = ReadLong(ref json, key, 0, int.MaxValue);
-        if (dpSize is { } size && rank >= size)
-            throw new BadFieldException(key, $"{key}: rank {rank} is out of range, the registered prefill group has ranks [0, {size}).");
-        return new DpRank((int)rank);
-    }
+    private static DpRank ReadRank(ref Utf8JsonReader json, string key, int? dpSize) => CheckRank(ReadLong(ref json, key, 0, int.MaxValue), key, dpSize);
+
+    private static DpRank CheckRank(long rank, string key, int? dpSize) => dpSize is { } size && rank >= size
+        ? throw new BadFieldException(key, $"{key}: rank {rank} is out of range, the registered prefill group has ranks [0, {size}).")
+        : new DpRank((int)rank);
 
     private static long ReadLong(ref Utf8JsonReader json, string key, long min, long max)
     {
@@ -181,6 +184,12 @@ internal static class RoomBodies
         if (!isInteger) throw new BadFieldException(key, $"{key} must be an integer in [{min}, {max}].");
         long value = json.TokenType == JsonTokenType.Number ? json.GetInt64() : long.Parse(json.GetString()!, NumberStyles.Integer, CultureInfo.InvariantCulture);
         return value >= min && value <= max ? value : throw new BadFieldException(key, $"{key} is {value}, outside [{min}, {max}].");
+    }
+
+    private static bool ReadFlag(ref Utf8JsonReader json, string key)
+    {
+        json.Read();
+        return json.TokenType is JsonTokenType.True or JsonTokenType.False ? json.GetBoolean() : throw new BadFieldException(key, $"{key} must be true or false.");
     }
 
     private static string ReadText(ref Utf8JsonReader json, string key, int maxLength)

@@ -46,6 +46,7 @@ internal static class BootstrapCommand
     {
         LogLevel level = parse.GetValue(Level);
         using ILoggerFactory loggers = LoggerFactory.Create(logging => logging.SetMinimumLevel(level).AddSimpleConsole(c => c.SingleLine = true));
+        BootstrapServer.PreferInlineSockets();
         BootstrapServer server;
         try
         {

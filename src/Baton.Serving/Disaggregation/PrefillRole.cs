@@ -23,6 +23,9 @@ namespace Baton.Serving.Disaggregation;
 /// <summary>What makes a worker a prefill worker: a KV listener a rank, the bootstrap server or a client of one, and the registration there.</summary>
 internal static class PrefillRole
 {
+    /// <summary>How long a stopping worker tries to tell the bootstrap server about its last rooms.</summary>
+    private static readonly TimeSpan FlushTimeout = TimeSpan.FromSeconds(2);
+
     public static async Task<RoleRanks> BuildAsync(
         RoleInputs inputs, LoadBalanceMethod method, int httpPort, CancellationToken ct)
     {
@@ -34,7 +37,12 @@ internal static class PrefillRole
         inputs.Parts.Bootstrap = address;
         RoomRegistrar registrar = new(new RoomRegistrarOptions { RoomLife = options.BootstrapTimeout }, address, api, inputs.Time,
             new Random((int)inputs.Random.NextUInt64()), PipeScheduler.ThreadPool, inputs.Loggers.CreateLogger<RoomRegistrar>());
-        inputs.Parts.OnDispose(registrar.DisposeAsync);
+        inputs.Parts.OnDispose(async () =>
+        {
+            // Rooms that just ended: decode is to hear of them before this process is gone.
+            await registrar.FlushAsync(FlushTimeout);
+            await registrar.DisposeAsync();
+        });
 
         // 2. ranks, each with its listener
         TransferOptions transfer = options.ToTransfer();

@@ -26,6 +26,9 @@ public sealed class VirtualBootstrapApi(
     public ValueTask<BootstrapReply<Done>> RegisterRankAsync(BootstrapAddress server, RankRegistration registration, string incarnation, CancellationToken ct) =>
         CallAsync(server, api => api.RegisterRankAsync(server, registration, incarnation, ct), ct);
 
+    public ValueTask<BootstrapReply<Done>> UnregisterAsync(BootstrapAddress server, string incarnation, CancellationToken ct) =>
+        CallAsync(server, api => api.UnregisterAsync(server, incarnation, ct), ct);
+
     public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct) =>
         CallAsync(server, api => api.RegisterRoomAsync(server, room, rank, ct), ct);
 

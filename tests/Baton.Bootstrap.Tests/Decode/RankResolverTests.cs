@@ -524,6 +524,138 @@ public sealed class RankResolverTests
     }
 
     [Fact]
+    public void A_watch_that_the_server_lost_is_made_again_with_every_room_and_the_newcomer_that_found_out()
+    {
+        ResolverWorld world = new();
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+        world.Begin(1);
+        world.Begin(2);
+        world.Advance(1000);
+
+        world.Server.ForgetWatches();
+        world.Begin(3);
+        world.Advance(1000);
+        for (ulong room = 1; room <= 3; room++) world.Server.RegisterRoom(room, (int)room);
+        world.Advance(1);
+
+        Assert.Equal([1, 2, 3], world.Resolved.OrderBy(room => room.Key).Select(room => room.Value.Rank.Endpoint.Rank.Value));
+    }
+
+    [Fact]
+    public void A_watch_that_the_server_lost_is_made_again_when_the_parked_query_is_renewed()
+    {
+        ResolverWorld world = new();
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+        world.Begin(1);
+        world.Begin(2);
+        world.Advance(1000);
+
+        world.Server.ForgetWatches();
+        // The query that was parked before holds its place for the rest of its 10 s.
+        world.Advance(9100);
+        world.Server.RegisterRoom(1, 3);
+        world.Advance(1);
+
+        Assert.Equal(3, View(world, 1).View.Rank);
+        Assert.Equal(1, world.Resolver.PendingCount);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_parked_query_is_answered_at_once_when_the_prefill_worker_is_replaced_or_stops(bool isReplaced)
+    {
+        ResolverWorld world = new();
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+        world.Begin(7);
+        world.Advance(1000);
+
+        if (!isReplaced) world.Server.Table.Ranks.Unregister("worker");
+        world.Server.RegisterRanks(4, worker: "next life", firstPort: 5000);
+        world.Server.RegisterRoom(7, 2);
+        world.Advance(isReplaced ? 2 : 100);
+
+        Assert.Equal(5002, View(world, 7).View.Port);
+    }
+
+    [Theory]
+    [InlineData(9.9, 1)]
+    [InlineData(10.1, 2)]
+    public void A_parked_query_is_renewed_after_ten_seconds(double seconds, int queries)
+    {
+        ResolverWorld world = new();
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+
+        world.Begin(7);
+        world.Time.Advance(TimeSpan.FromSeconds(seconds));
+
+        Assert.Equal(queries, world.Server.Calls["watch"]);
+    }
+
+    [Fact]
+    public void A_newcomer_makes_slow_polling_fast_again()
+    {
+        ResolverWorld world = new();
+        world.Server.IsSglang = true;
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+        world.Begin(1);
+        world.Advance(1000);
+
+        world.Server.RegisterRoom(2, 3);
+        world.Begin(2);
+        world.Advance(20.3);
+        world.Server.Calls.Clear();
+        world.Begin(3);
+        world.Advance(20.3 + 10);
+
+        Assert.Equal(3, View(world, 2).View.Rank);
+        // One at the end of the slow pause, then 1, 2, 4 ms and so on instead of every 20.
+        Assert.InRange(world.Server.Calls["query"], 3, 7);
+    }
+
+    [Fact]
+    public void Queries_that_break_are_tried_again_with_longer_and_longer_pauses()
+    {
+        ResolverWorld world = new();
+        world.Server.IsSglang = true;
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+        world.Server.IsDown = true;
+
+        world.Begin(7);
+        world.Time.Advance(TimeSpan.FromSeconds(10));
+        int calls = world.Server.CallCount;
+        world.Server.IsDown = false;
+        world.Server.RegisterRoom(7, 1);
+        world.Time.Advance(TimeSpan.FromSeconds(1.1));
+
+        Assert.InRange(calls, 10, 30);
+        Assert.Equal(1, View(world, 7).View.Rank);
+    }
+
+    [Theory]
+    [InlineData(0.9, false)]
+    [InlineData(1.1, true)]
+    public void A_rank_beyond_a_cached_topology_makes_it_stale_only_after_a_second(double seconds, bool isFetchedAgain)
+    {
+        ResolverWorld world = new();
+        world.Server.RegisterRanks(2);
+        world.WarmUp(2);
+        world.Time.AdvanceTo(TimeSpan.FromSeconds(seconds));
+
+        world.Begin(7, hint: 2);
+        world.Advance(10);
+
+        Assert.Equal(FailureReason.RankOutOfRange, Assert.Single(world.Failed).Value.Failure.Reason);
+        Assert.Equal(isFetchedAgain, world.Server.Calls.ContainsKey("topology"));
+    }
+
+    [Fact]
     public void An_idle_server_is_forgotten_after_a_minute_and_the_world_goes_quiet()
     {
         ResolverWorld world = new();

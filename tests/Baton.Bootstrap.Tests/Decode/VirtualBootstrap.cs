@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Baton.Bootstrap.Client;
 using Baton.Bootstrap.Registry;
 using Baton.Core.Ids;
@@ -31,9 +32,12 @@ internal sealed class VirtualBootstrap : IBootstrapApi
 
     public bool IsDown { get; set; }
 
+    /// <summary>A batch with this room is refused, as with a bad field.</summary>
+    public ulong RefusedRoom { get; set; }
+
     public BootstrapTable Table => _table;
 
-    public Dictionary<string, int> Calls { get; } = [];
+    public ConcurrentDictionary<string, int> Calls { get; } = [];
 
     public int CallCount => Calls.Values.Sum();
 
@@ -44,7 +48,10 @@ internal sealed class VirtualBootstrap : IBootstrapApi
         (_table, _local) = NewServer();
     }
 
-    public void RegisterRanks(int dpSize, string method = "round_robin", int pageSize = 1, string? dtype = null)
+    /// <summary>The same server, which has dropped its watches.</summary>
+    public void ForgetWatches() => _local = NewApi(_table);
+
+    public void RegisterRanks(int dpSize, string method = "round_robin", int pageSize = 1, string? dtype = null, string worker = "worker", int firstPort = 4000)
     {
         for (int rank = 0; rank < dpSize; rank++)
         {
@@ -53,12 +60,12 @@ internal sealed class VirtualBootstrap : IBootstrapApi
                 SystemDpSize = dpSize,
                 SystemDpRank = rank,
                 RankIp = "10.0.0.1",
-                RankPort = 4000 + rank,
+                RankPort = firstPort + rank,
                 PageSize = pageSize,
                 KvCacheDtype = dtype,
                 LoadBalanceMethod = method,
             };
-            Assert.True(_table.Ranks.TryRegister(registration, "worker", _time.Now, out string? conflict), conflict);
+            Assert.True(_table.Ranks.TryRegister(registration, worker, _time.Now, out string? conflict), conflict);
         }
     }
 
@@ -82,11 +89,16 @@ internal sealed class VirtualBootstrap : IBootstrapApi
     public ValueTask<BootstrapReply<Done>> RegisterRankAsync(BootstrapAddress server, RankRegistration registration, string incarnation, CancellationToken ct) =>
         CallAsync("put", api => api.RegisterRankAsync(server, registration, incarnation, ct), ct);
 
+    public ValueTask<BootstrapReply<Done>> UnregisterAsync(BootstrapAddress server, string incarnation, CancellationToken ct) =>
+        CallAsync("unregister", api => api.UnregisterAsync(server, incarnation, ct), ct, isOurs: true);
+
     public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct) =>
         CallAsync("register", api => api.RegisterRoomAsync(server, room, rank, ct), ct);
 
     public ValueTask<BootstrapReply<Done>> UpdateRoomsAsync(BootstrapAddress server, RoomUpdate update, CancellationToken ct) =>
-        CallAsync("update", api => api.UpdateRoomsAsync(server, update, ct), ct, isOurs: true);
+        CallAsync("update", api => RefusedRoom != 0 && update.Registered.Any(room => room.Key.Value == RefusedRoom)
+            ? ValueTask.FromResult(new BootstrapReply<Done>(BootstrapStatus.Refused, default, "400: bad room", _table.Ranks.InstanceId, IsBaton: true))
+            : api.UpdateRoomsAsync(server, update, ct), ct, isOurs: true);
 
     public ValueTask<BootstrapReply<Done>> CheckHealthAsync(BootstrapAddress server, CancellationToken ct) =>
         CallAsync("health", api => api.CheckHealthAsync(server, ct), ct);
@@ -94,8 +106,10 @@ internal sealed class VirtualBootstrap : IBootstrapApi
     private async ValueTask<BootstrapReply<T>> CallAsync<T>(
         string name, Func<LocalBootstrapApi, ValueTask<BootstrapReply<T>>> call, CancellationToken ct, bool isOurs = false)
     {
+        Task pass = PassAsync(ct);
+        // After its timer is set: whoever waits for the call to begin may move the clock then.
         Calls[name] = Calls.GetValueOrDefault(name) + 1;
-        await PassAsync(ct);
+        await pass;
         int run = _restarts;
         BootstrapReply<T> reply = isOurs && (IsSglang || HidesWaitRoute)
             ? new BootstrapReply<T>(BootstrapStatus.RouteMissing, default, "404: Not Found", null, IsBaton: false)
@@ -117,6 +131,9 @@ internal sealed class VirtualBootstrap : IBootstrapApi
     private (BootstrapTable, LocalBootstrapApi) NewServer()
     {
         BootstrapTable table = new($"server{_restarts}", BootstrapTable.DefaultClashWindow, new RoomTableOptions());
-        return (table, new LocalBootstrapApi(table, new RoomQueries(table.Rooms, new RoomQueryLimits(), _time, TaskCreationOptions.None), _time));
+        return (table, NewApi(table));
     }
+
+    private LocalBootstrapApi NewApi(BootstrapTable table) =>
+        new(table, new RoomQueries(table.Rooms, new RoomQueryLimits(), _time, TaskCreationOptions.None), _time);
 }

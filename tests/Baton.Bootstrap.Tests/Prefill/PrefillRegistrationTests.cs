@@ -10,6 +10,7 @@ namespace Baton.Bootstrap.Tests.Prefill;
 
 public sealed class PrefillRegistrationTests
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private readonly VirtualTimeProvider _time = new();
     private readonly VirtualBootstrap _server;
     private int _replaced;
@@ -116,15 +117,79 @@ public sealed class PrefillRegistrationTests
         Assert.False(first.IsRegistered);
     }
 
+    /// <summary>The end of the worker's loop goes over the thread pool, which virtual time does not wait for.</summary>
+    private async Task UnregisteringAsync()
+    {
+        using CancellationTokenSource deadline = new(Patience);
+        while (!_server.Calls.ContainsKey("unregister")) await Task.Delay(TimeSpan.FromMilliseconds(1), deadline.Token);
+    }
+
     [Fact]
-    public async Task Stopping_ends_the_checks()
+    public async Task A_worker_that_stops_takes_its_ranks_with_it_and_decode_sees_another_instance()
     {
         PrefillRegistration registration = Create();
         registration.Start();
         _time.Advance(TimeSpan.FromSeconds(6));
+        string before = _server.Table.Ranks.InstanceId;
 
-        await registration.DisposeAsync();
+        Task stop = registration.DisposeAsync().AsTask();
+        await UnregisteringAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        await stop.WaitAsync(Patience);
 
+        Assert.Equal(0, _server.Table.Ranks.RegisteredCount);
+        Assert.Null(_server.Table.Ranks.ReadyTopology);
+        Assert.NotEqual(before, _server.Table.Ranks.InstanceId);
         Assert.Null(_time.NextDue);
+    }
+
+    [Fact]
+    public async Task A_worker_that_stops_leaves_an_sglang_server_alone()
+    {
+        _server.IsSglang = true;
+        PrefillRegistration registration = Create();
+        registration.Start();
+        _time.Advance(TimeSpan.FromSeconds(6));
+
+        Task stop = registration.DisposeAsync().AsTask();
+        await UnregisteringAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        await stop.WaitAsync(Patience);
+
+        Assert.Equal(2, _server.Table.Ranks.RegisteredCount);
+        Assert.Null(_time.NextDue);
+    }
+
+    [Fact]
+    public async Task A_server_that_does_not_answer_holds_a_stopping_worker_up_for_a_second_and_no_longer()
+    {
+        PrefillRegistration registration = Create();
+        registration.Start();
+        _time.Advance(TimeSpan.FromSeconds(6));
+        _server.Latency = TimeSpan.FromMinutes(1);
+
+        Task stop = registration.DisposeAsync().AsTask();
+        await UnregisteringAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(999));
+        bool isEarly = stop.IsCompleted;
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        await stop.WaitAsync(Patience);
+
+        Assert.False(isEarly);
+    }
+
+    [Theory]
+    [InlineData(4.9, false)]
+    [InlineData(5.1, true)]
+    public void A_server_that_lost_us_is_noticed_at_the_next_check(double seconds, bool isBack)
+    {
+        PrefillRegistration registration = Create();
+        registration.Start();
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        _server.Restart();
+
+        _time.AdvanceTo(TimeSpan.FromSeconds(seconds));
+
+        Assert.Equal(isBack, _server.Table.Ranks.ReadyTopology is not null);
     }
 }

@@ -156,8 +156,76 @@ public sealed class RoomRegistrarTests
         _time.Advance(TimeSpan.FromMilliseconds(20));
 
         Assert.Equal(1, _server.Calls["update"]);
-        Assert.Equal(20, _server.Calls["register"]);
+        Assert.Equal(21, _server.Calls["register"]);
         Assert.Equal(19, registrar.RoomCount);
+        // Decode claims the failed room wherever it is told, and every rank answers with the reason.
+        Assert.NotNull(_server.Table.Rooms.Find(new BootstrapRoom(21), _time.Now).Rank);
+    }
+
+    [Fact]
+    public void One_room_that_the_server_refuses_holds_no_other_back()
+    {
+        RoomRegistrar registrar = Create();
+        _server.RefusedRoom = 700;
+
+        for (ulong room = 1; room <= 1000; room++) registrar.Register(new BootstrapRoom(room), DpRank.Zero);
+        _time.Advance(TimeSpan.FromSeconds(10));
+
+        Assert.Equal(999, _server.Table.Rooms.Count);
+        Assert.Equal(999, registrar.RoomCount);
+        // Ten halvings from 1000 rooms to one, each with a pause, and then whole batches again.
+        Assert.InRange(_server.Calls["update"], 10, 40);
+    }
+
+    [Fact]
+    public async Task A_flush_waits_until_the_server_has_taken_the_last_notice()
+    {
+        RoomRegistrar registrar = Create();
+        _server.IsDown = true;
+        registrar.NotifyFailed(new BootstrapRoom(7), new RequestFailure(FailureReason.ShuttingDown, "gone"));
+        Task<bool> flush = registrar.FlushAsync(TimeSpan.FromSeconds(2));
+        _time.Advance(TimeSpan.FromSeconds(1));
+        bool isEarly = flush.IsCompleted;
+
+        _server.Restart();
+        _server.IsDown = false;
+        _time.Advance(TimeSpan.FromSeconds(0.9));
+
+        Assert.False(isEarly);
+        Assert.True(flush.IsCompleted && await flush);
+        Assert.NotNull(_server.Table.Rooms.Find(new BootstrapRoom(7), _time.Now).Failure);
+    }
+
+    [Fact]
+    public async Task A_flush_gives_up_at_its_deadline_and_not_before()
+    {
+        RoomRegistrar registrar = Create();
+        _server.IsDown = true;
+        registrar.NotifyFailed(new BootstrapRoom(7), new RequestFailure(FailureReason.ShuttingDown, "gone"));
+
+        Task<bool> flush = registrar.FlushAsync(TimeSpan.FromSeconds(2));
+        _time.Advance(TimeSpan.FromMilliseconds(1999));
+        bool isEarly = flush.IsCompleted;
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+
+        Assert.False(isEarly);
+        Assert.True(flush.IsCompleted);
+        Assert.False(await flush);
+    }
+
+    [Fact]
+    public async Task A_flush_with_nothing_to_tell_is_over_at_once_and_after_the_stop_it_says_no()
+    {
+        RoomRegistrar registrar = Create();
+        registrar.Register(new BootstrapRoom(7), DpRank.Zero);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+
+        Task<bool> idle = registrar.FlushAsync(TimeSpan.FromSeconds(2));
+        await registrar.DisposeAsync();
+        Task<bool> stopped = registrar.FlushAsync(TimeSpan.FromSeconds(2));
+
+        Assert.True(idle.IsCompleted && await idle);
+        Assert.False(await stopped);
     }
 
     [Fact]

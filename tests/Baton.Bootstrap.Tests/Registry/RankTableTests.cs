@@ -184,6 +184,27 @@ public sealed class RankTableTests
         Assert.Null(table.Find(new RankKey(3, 0, 0, 0)));
     }
 
+    [Fact]
+    public void A_worker_that_stops_takes_its_own_ranks_and_no_others()
+    {
+        RankTable table = new("server", Window);
+        table.TryRegister(Rank(0, dpSize: 3), "one", Start, out _);
+        table.TryRegister(Rank(1, dpSize: 3), "one", Start, out _);
+        table.TryRegister(Rank(2, dpSize: 3), "two", Start, out _);
+        List<string> instances = [];
+        table.InstanceChanged = () => instances.Add(table.InstanceId);
+
+        int taken = table.Unregister("one");
+        int again = table.Unregister("one");
+
+        Assert.Equal((2, 0, 1), (taken, again, table.RegisteredCount));
+        Assert.NotNull(table.Find(new RankKey(2, 0, 0, 0)));
+        Assert.Equal("server.1", Assert.Single(instances));
+        Assert.Equal(3, table.ExpectedCount);
+        table.Unregister("two");
+        Assert.Equal((0, 0L), (table.RegisteredCount, table.ExpectedCount));
+    }
+
     internal static RankRegistration Rank(int rank, int dpSize, int? port = null) => new()
     {
         SystemDpSize = dpSize,

@@ -1,3 +1,6 @@
+using Baton.Core.Failures;
+using Baton.Core.Ids;
+
 namespace Baton.Bootstrap.Tests.Server;
 
 /// <summary>The routes that Baton adds, over real sockets.</summary>
@@ -227,6 +230,114 @@ public sealed class BatonRouteTests
             Assert.NotEqual(here.Headers["X-SGLang-Disaggregation-Instance-ID"], there.Headers["X-SGLang-Disaggregation-Instance-ID"]);
         }
     }
+
+    [Fact]
+    public async Task A_query_that_resumes_an_unknown_watch_is_told_so_at_once_and_does_not_park()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+
+        RawResponse answer = await decode.SendAsync("POST", Query, """{"watch": "w", "resume": true, "rooms": [1], "wait_ms": 60000}""");
+        RawResponse bad = await decode.SendAsync("POST", Query, """{"watch": "w", "resume": 1}""");
+
+        Assert.Equal("""{"known":{},"failed":{},"pending":1,"new_watch":true}""", answer.Body);
+        Assert.Equal(400, bad.Status);
+    }
+
+    [Theory]
+    [InlineData(59_999, true)]
+    [InlineData(60_000, false)]
+    public async Task A_wait_of_a_day_is_cut_to_a_minute(int milliseconds, bool isParked)
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"rooms": [1], "wait_ms": 86400000}""");
+        await ParkedAsync(server, 1);
+
+        server.Time.Advance(TimeSpan.FromMilliseconds(milliseconds));
+        if (!isParked) await decode.ReadAsync();
+
+        Assert.Equal(isParked ? 1 : 0, server.Server.Queries.ParkedCount);
+    }
+
+    [Fact]
+    public async Task Ranks_are_taken_back_by_their_worker_and_parked_queries_hear_of_the_new_instance()
+    {
+        await using TestServer server = await TestServer.StartAsync(o => o with { WriteToken = "secret" });
+        using RequestsClient decode = server.Connect();
+        using RequestsClient prefill = server.Connect();
+        using RequestsClient stranger = server.Connect();
+        (prefill.Authorization, prefill.Incarnation) = ("Bearer secret", "one");
+        stranger.Incarnation = "one";
+        string before = (await prefill.SendAsync("PUT", "/route", TestServer.RankBody())).Headers["X-SGLang-Disaggregation-Instance-ID"];
+        await decode.WriteAsync("POST", Query, """{"rooms": [1], "wait_ms": 60000}""");
+        await ParkedAsync(server, 1);
+
+        RawResponse refused = await stranger.SendAsync("DELETE", "/baton/v1/ranks");
+        RawResponse gone = await prefill.SendAsync("DELETE", "/baton/v1/ranks");
+        RawResponse parked = await decode.ReadAsync();
+        prefill.Incarnation = null;
+        RawResponse nameless = await prefill.SendAsync("DELETE", "/baton/v1/ranks");
+
+        Assert.Equal((401, 200, 400), (refused.Status, gone.Status, nameless.Status));
+        Assert.Equal((0, 503), (server.Server.Table.Ranks.RegisteredCount, (await decode.SendAsync("GET", "/ready")).Status));
+        Assert.NotEqual(before, gone.Headers["X-SGLang-Disaggregation-Instance-ID"]);
+        Assert.Equal(gone.Headers["X-SGLang-Disaggregation-Instance-ID"], parked.Headers["X-SGLang-Disaggregation-Instance-ID"]);
+        Assert.Equal("""{"known":{},"failed":{},"pending":1,"new_watch":false}""", parked.Body);
+    }
+
+    [Fact]
+    public async Task A_server_that_stops_answers_what_is_parked_with_what_it_has()
+    {
+        TestServer server = await TestServer.StartAsync();
+        using RequestsClient decode = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"rooms": [1, 2], "wait_ms": 60000, "wait_for": "all"}""");
+        await ParkedAsync(server, 1);
+        server.Server.Table.Rooms.TryFail(new BootstrapRoom(2), new RequestFailure(FailureReason.ShuttingDown, "stops"), server.Time.Now);
+
+        await server.DisposeAsync();
+        RawResponse answer = await decode.ReadAsync();
+
+        Assert.Equal("""{"known":{},"failed":{"2":{"reason":"shutting_down","message":"stops"}},"pending":1,"new_watch":false}""", answer.Body);
+    }
+
+    [Fact]
+    public async Task Metrics_tell_what_is_held_what_came_and_what_was_refused()
+    {
+        await using TestServer server = await TestServer.StartAsync(o => o with { WriteToken = "secret", RoomCapacity = 2 });
+        using RequestsClient client = server.Connect();
+        client.Authorization = "Bearer secret";
+        await client.SendAsync("PUT", "/route", TestServer.RankBody(0, 2));
+        await client.SendAsync("PUT", "/route", TestServer.RankBody(0, 2, ("rank_port", "5000")));
+        await client.SendAsync("POST", Rooms, """{"register": [[1, 0], [2, 1]]}""");
+        await client.SendAsync("POST", "/register_dp_rank", """{"bootstrap_room": 3, "dp_rank": 0}""");
+        await client.SendAsync("POST", "/register_dp_rank", "{");
+        await client.SendAsync("POST", "/query_dp_ranks", """{"bootstrap_rooms": [1, 2, 9]}""");
+        server.Time.Advance(TimeSpan.FromSeconds(331));
+        server.Server.Table.Rooms.Sweep(server.Time.Now);
+        await client.SendAsync("POST", Rooms, """{"register": [[4, 0]], "failed": [{"room": 5, "reason": "aborted", "message": "left"}]}""");
+        client.Authorization = null;
+        await client.SendAsync("POST", Rooms, """{"ended": [1]}""");
+        using RequestsClient decode = server.Connect();
+        await decode.WriteAsync("POST", Query, """{"rooms": [8], "wait_ms": 60000}""");
+        await ParkedAsync(server, 1);
+
+        RawResponse metrics = await client.SendAsync("GET", "/metrics");
+
+        Assert.Equal(200, metrics.Status);
+        Assert.StartsWith("text/plain", metrics.ContentType, StringComparison.Ordinal);
+        Assert.Equal(
+            [3, 2, 1, 1, 2, 2, 1, 1, 1, 2, 1, 1, 1, 1, 0],
+            new[]
+            {
+                "rooms_registered_total", "rooms_hit_total", "rooms_miss_total", "rooms_failed_total", "rooms_expired_total", "rooms_live", "rooms_watched",
+                "queries_parked", "ranks_registered", "ranks_expected", "requests_refused_total{reason=\"bad_request\"}", "requests_refused_total{reason=\"wrong_token\"}",
+                "requests_refused_total{reason=\"rank_conflict\"}", "requests_refused_total{reason=\"table_full\"}", "requests_refused_total{reason=\"too_many_queries\"}",
+            }.Select(name => Sample(metrics.Body, "baton_bootstrap_" + name)));
+    }
+
+    private static double Sample(string text, string name) =>
+        double.Parse(Assert.Single(text.Split('\n'), line => line.StartsWith(name + " ", StringComparison.Ordinal))[(name.Length + 1)..]);
 
     [Fact]
     public async Task Sixteen_connections_that_write_at_once_lose_nothing()

@@ -131,6 +131,47 @@ public sealed class SglangRouteTests
         Assert.Equal((200, "{}"), (empty.Status, empty.Body));
     }
 
+    [Theory]
+    [InlineData("""{"bootstrap_rooms": [5, 6, 7]}""")]
+    [InlineData("""{"bootstrap_rooms":[5,6,7]}""")]
+    [InlineData(" { \t\"bootstrap_rooms\" :\r\n [ 5 , 6 ,7 ] } ")]
+    [InlineData("""{"bootstrap_rooms": ["5", 6, "7"]}""")]
+    [InlineData("""{"bootstrap_rooms": [5, 6, 7], "more": {"bootstrap_rooms": [1]}}""")]
+    [InlineData("""{"before": [1, "x"], "bootstrap_rooms": [5, 6, 7]}""")]
+    [InlineData("""{"bootstrap_rooms": [1], "bootstrap_rooms": [5, 6, 7]}""")]
+    [InlineData("""{"bootstrap_\u0072ooms": [5, 6, 7]}""")]
+    public async Task A_query_means_the_same_however_it_is_written(string json)
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient client = server.Connect();
+        await client.SendAsync("POST", "/register_dp_rank", """{"bootstrap_room":5,"dp_rank":3}""");
+        await client.SendAsync("POST", "/register_dp_rank", """{"dp_rank" : 2147483647 , "bootstrap_room":7}""");
+
+        RawResponse answer = await client.SendAsync("POST", "/query_dp_ranks", json);
+
+        Assert.Equal((200, """{"5":3,"7":2147483647}"""), (answer.Status, answer.Body));
+    }
+
+    [Theory]
+    [InlineData("""{"bootstrap_rooms": [05]}""", "body")]
+    [InlineData("""{"bootstrap_rooms": [5,]}""", "body")]
+    [InlineData("""{"bootstrap_rooms": [5 6]}""", "body")]
+    [InlineData("""{"bootstrap_rooms": [5]} {}""", "body")]
+    [InlineData("""{"bootstrap_rooms": [5.5]}""", "bootstrap_rooms")]
+    [InlineData("""{"bootstrap_rooms": [9223372036854775808]}""", "bootstrap_rooms")]
+    [InlineData("""{"bootstrap_rooms": [18446744073709551617]}""", "bootstrap_rooms")]
+    [InlineData("""{"bootstrap_rooms": [100000000000000000000000001]}""", "bootstrap_rooms")]
+    public async Task A_query_that_is_almost_right_is_refused_by_name(string json, string field)
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient client = server.Connect();
+
+        RawResponse answer = await client.SendAsync("POST", "/query_dp_ranks", json);
+
+        Assert.Equal(400, answer.Status);
+        Assert.Contains($"\"field\":\"{field}\"", answer.Body, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_room_expires_after_its_life_and_reading_does_not_extend_it()
     {
