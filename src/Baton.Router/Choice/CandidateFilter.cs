@@ -17,7 +17,9 @@ public static class CandidateFilter
     public static List<Candidate> Collect(IReadOnlyList<Worker> workers, in RouteQuery query, bool expandRanks, TimeSpan now, List<Exclusion>? excluded, out bool panic)
     {
         panic = false;
-        List<Candidate> found = new(workers.Count);
+        int most = 0;
+        foreach (Worker worker in workers) most += expandRanks ? worker.DpSize : 1;
+        List<Candidate> found = new(most);
         List<Candidate>? again = null;
         Candidate? leastRecent = null;
         foreach (Worker worker in workers)
@@ -32,7 +34,8 @@ public static class CandidateFilter
                 continue;
             }
             bool ranks = expandRanks && worker.DpSize > 1;
-            for (int rank = 0; rank < (ranks ? worker.DpSize : 1); rank++)
+            bool isAvoided = query.Avoid.Count > 0 && query.Avoid.Contains(worker);
+            for (int rank = 0, count = ranks ? worker.DpSize : 1; rank < count; rank++)
             {
                 Candidate candidate = new(worker, ranks ? rank : null);
                 if (!Admits(candidate, now))
@@ -40,7 +43,7 @@ public static class CandidateFilter
                     excluded?.Add(new Exclusion(candidate.ToString(), $"breaker {candidate.State.Breaker.State}"));
                     if (leastRecent is not { } other || candidate.State.Breaker.LastFailure < other.State.Breaker.LastFailure) leastRecent = candidate;
                 }
-                else if (query.Avoid.Count > 0 && query.Avoid.Contains(worker))
+                else if (isAvoided)
                 {
                     excluded?.Add(new Exclusion(candidate.ToString(), "failed this request"));
                     (again ??= []).Add(candidate);
@@ -61,9 +64,9 @@ public static class CandidateFilter
     // A worker whose rank is chosen later is as good as its best rank.
     private static bool Admits(in Candidate candidate, TimeSpan now)
     {
-        if (candidate.Rank is not null) return candidate.State.Breaker.Admits(now);
+        if (candidate.Rank is not null) return candidate.State.Admits(now);
         foreach (RankState rank in candidate.Worker.Ranks)
-            if (rank.Breaker.Admits(now)) return true;
+            if (rank.Admits(now)) return true;
         return false;
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Baton.Core.Ids;
 
 namespace Baton.Router.Choice;
@@ -15,12 +16,18 @@ public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
     public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request)
     {
         int best = 0;
-        (double Score, TimeSpan HeadSince, long Sent) least = Key(candidates[0], request.Role);
-        for (int i = 1; i < candidates.Count; i++)
+        double least = double.PositiveInfinity;
+        (TimeSpan HeadSince, long Sent) leastTie = (TimeSpan.MaxValue, long.MaxValue);
+        // The router's own lists are read in place: a fleet may have a thousand ranks, and each is scored for each request.
+        ReadOnlySpan<Candidate> all = candidates is List<Candidate> list ? CollectionsMarshal.AsSpan(list) : [.. candidates];
+        for (int i = 0; i < all.Length; i++)
         {
-            (double, TimeSpan, long) next = Key(candidates[i], request.Role);
-            if (next.CompareTo(least) >= 0) continue;
-            (best, least) = (i, next);
+            ref readonly Candidate candidate = ref all[i];
+            double score = Score(candidate, request.Role);
+            if (score > least) continue;
+            (TimeSpan HeadSince, long Sent) tie = (HeadSince(candidate, request.Role), candidate.State.Sent);
+            if (score.Equals(least) && (tie.HeadSince > leastTie.HeadSince || (tie.HeadSince == leastTie.HeadSince && tie.Sent >= leastTie.Sent))) continue;
+            (best, least, leastTie) = (i, score, tie);
         }
         return new PolicyPick(best, "least");
     }
@@ -30,6 +37,9 @@ public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
     /// <summary>Seconds of prefill work ahead, or sequences that share the decode steps; a nearly full cache adds to either.</summary>
     public double Score(in Candidate candidate, WorkerRole role)
     {
+        // Without a report there is neither pressure nor work of others: the rank's own counts say it all.
+        if (candidate.Rank is not null && role != WorkerRole.Unified && candidate.State is { Report: null } rank)
+            return role == WorkerRole.Prefill ? rank.PromptTokens / options.DefaultThroughput : rank.Requests;
         double used = Math.Clamp(candidate.TokenUsage ?? 0, 0, 0.999);
         // k / (1 - k): nothing while the cache is half empty, or an old report would decide between equals; without bound when the next request would be retracted.
         double pressure = used < 0.5 ? 0 : used / (1 - used);
@@ -41,8 +51,6 @@ public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
             _ => work + candidate.Load * options.KvPressureSeconds + options.KvPressureSeconds * pressure,
         };
     }
-
-    private (double, TimeSpan, long) Key(in Candidate candidate, WorkerRole role) => (Score(candidate, role), HeadSince(candidate, role), candidate.State.Sent);
 
     private static TimeSpan HeadSince(in Candidate candidate, WorkerRole role) =>
         role == WorkerRole.Prefill && (candidate.Rank is not null || candidate.Worker.DpSize == 1) && candidate.State.PromptTokens > 0 ? candidate.State.HeadSince : TimeSpan.Zero;

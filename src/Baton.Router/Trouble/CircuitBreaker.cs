@@ -37,7 +37,8 @@ public sealed record BreakerOptions
 
 /// <summary>Keeps requests away from a rank that keeps failing, and lets one probe at a time find out whether it recovered.</summary>
 /// <remarks>Thread-safe; time is an argument. Open becomes half-open lazily, at the next look after the open time.</remarks>
-public sealed class CircuitBreaker(BreakerOptions options)
+/// <param name="moved">Hears each change of state, under the breaker's lock: it may store what it hears and must do nothing else.</param>
+public sealed class CircuitBreaker(BreakerOptions options, Action<BreakerState>? moved = null)
 {
     private const int Slots = 6;
     private readonly Lock _lock = new();
@@ -47,15 +48,9 @@ public sealed class CircuitBreaker(BreakerOptions options)
     private int _failures, _successes;
     private bool _probing;
     private TimeSpan _openedAt;
-    private BreakerState _state;
+    private volatile BreakerState _state;
 
-    public BreakerState State
-    {
-        get
-        {
-            lock (_lock) return _state;
-        }
-    }
+    public BreakerState State => _state;
 
     /// <summary>When it failed last; the panic choice takes the one that failed longest ago.</summary>
     public TimeSpan LastFailure { get; private set; } = TimeSpan.MinValue;
@@ -141,6 +136,7 @@ public sealed class CircuitBreaker(BreakerOptions options)
     private void Move(BreakerState to)
     {
         _state = to;
+        moved?.Invoke(to);
         _successes = 0;
         _probing = false;
         Transitions++;

@@ -4,9 +4,10 @@ namespace Baton.Router.Workers;
 
 /// <summary>One rank of one worker: what this router has in flight there, what the rank last reported, and its breaker.</summary>
 /// <remarks>Atomic counters; every credit taken is returned once.</remarks>
-public sealed class RankState(BreakerOptions breaker)
+public sealed class RankState
 {
     private RankReport? _report;
+    private volatile bool _isClosed = true;
     private int _requests;
     private long _promptTokens;
     private long _sent;
@@ -24,7 +25,13 @@ public sealed class RankState(BreakerOptions breaker)
     /// <summary>When the request that is first in line there became the first, by the ends that this router saw; how far it is, nobody says.</summary>
     public TimeSpan HeadSince => new(Interlocked.Read(ref _headSinceTicks));
 
-    public CircuitBreaker Breaker { get; } = new(breaker);
+    public CircuitBreaker Breaker { get; }
+
+    public RankState(BreakerOptions breaker) => Breaker = new CircuitBreaker(breaker, state => _isClosed = state == BreakerState.Closed);
+
+    /// <summary>Whether a request may go there now.</summary>
+    /// <remarks>Asked of every rank for every request: a closed breaker, which most are, is neither locked nor even looked at.</remarks>
+    public bool Admits(TimeSpan now) => _isClosed || Breaker.Admits(now);
 
     /// <summary>The rank's own last word on its load, or null when it never spoke.</summary>
     public RankReport? Report
