@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using Baton.Core.Ids;
 using Baton.Core.Kv;
 using Baton.Core.Randomness;
@@ -106,13 +107,12 @@ public sealed class SimulatedEngine : IEngine
         int count = import.Range.TokenCount;
         if (import.Range.Start != sequence.Cells.Count) throw Broken($"{import.Sequence} has {sequence.Cells.Count} cells and imports {import.Range}");
         if (payload.Length != count * BytesPerToken) throw Broken($"{import.Sequence} imports {payload.Length} bytes for {count} tokens");
-        ReadOnlySpan<byte> bytes = payload.Span;
+        ReadOnlySpan<byte> keys = payload.Span[..(count * 8)], values = payload.Span[(count * 8)..];
+        Reserve(import.Sequence, sequence, count);
         for (int i = 0; i < count; i++)
         {
-            ulong key = BinaryPrimitives.ReadUInt64LittleEndian(bytes[(i * 8)..]);
-            ulong value = BinaryPrimitives.ReadUInt64LittleEndian(bytes[((count + i) * 8)..]);
             // Whatever came becomes the cell, as with real KV: a wrong V row must change the answer too.
-            AddCell(import.Sequence, sequence, key, value);
+            sequence.Add(BinaryPrimitives.ReadUInt64LittleEndian(keys[(i * 8)..]), BinaryPrimitives.ReadUInt64LittleEndian(values[(i * 8)..]));
         }
         payload.Dispose();
         return _options.Cost.CopyTokenMs * count;
@@ -133,6 +133,7 @@ public sealed class SimulatedEngine : IEngine
         if (sequence.Sampling is null) throw Broken($"{chunk.Sequence} computes without a sampler");
         ReadOnlySpan<int> tokens = chunk.Tokens.Span;
         int logprobsFrom = sequence.Sampling.InputLogprobStart;
+        Reserve(chunk.Sequence, sequence, tokens.Length);
         for (int i = 0; i < tokens.Length; i++)
         {
             int position = chunk.StartPosition + i;
@@ -152,6 +153,7 @@ public sealed class SimulatedEngine : IEngine
         SimulatedSequence sequence = Known(row.Sequence, "decoded");
         if (row.Position != sequence.Cells.Count) throw Broken($"{row.Sequence} has {sequence.Cells.Count} cells and decodes position {row.Position}");
         if (sequence.Sampling is null) throw Broken($"{row.Sequence} decodes without a sampler");
+        Reserve(row.Sequence, sequence, 1);
         AddToken(row.Sequence, sequence, row.TokenId);
         result.Samples.Add(Draw(row.Sequence, sequence));
         return _options.Cost.RowMs + _options.Cost.RowContextMs * row.Position;
@@ -167,12 +169,12 @@ public sealed class SimulatedEngine : IEngine
         }
         int count = range.TokenCount;
         KvBuffer payload = KvBuffer.Rent(count * BytesPerToken);
-        Span<byte> bytes = payload.Span;
+        Span<byte> keys = payload.Span[..(count * 8)], values = payload.Span[(count * 8)..];
+        ReadOnlySpan<(ulong Key, ulong Value)> cells = CollectionsMarshal.AsSpan(sequence.Cells)[range.Start..range.End];
         for (int i = 0; i < count; i++)
         {
-            (ulong key, ulong value) = sequence.Cells[range.Start + i];
-            BinaryPrimitives.WriteUInt64LittleEndian(bytes[(i * 8)..], key);
-            BinaryPrimitives.WriteUInt64LittleEndian(bytes[((count + i) * 8)..], value);
+            BinaryPrimitives.WriteUInt64LittleEndian(keys[(i * 8)..], cells[i].Key);
+            BinaryPrimitives.WriteUInt64LittleEndian(values[(i * 8)..], cells[i].Value);
         }
         result.Exported.Add(new KvExported(export.Sequence, export.Room, range, payload));
         return _options.Cost.CopyTokenMs * count;
@@ -182,16 +184,16 @@ public sealed class SimulatedEngine : IEngine
     {
         if ((uint)token >= (uint)Info.VocabSize) throw Broken($"{id} computes token {token}, outside [0, {Info.VocabSize})");
         ulong key = SeededRandom.Mix(sequence.Digest ^ SeededRandom.Mix(_options.ModelSeed + (ulong)token)) & FiniteMask;
-        AddCell(id, sequence, key, SeededRandom.Mix(key) & FiniteMask);
+        sequence.Add(key, SeededRandom.Mix(key) & FiniteMask);
     }
 
-    private void AddCell(SequenceId id, SimulatedSequence sequence, ulong key, ulong value)
+    /// <summary>Takes cells for a sequence that is about to grow by <paramref name="count"/>.</summary>
+    private void Reserve(SequenceId id, SimulatedSequence sequence, int count)
     {
-        if (_usedCells == Info.CellCount) throw Broken($"{id} needs a cell and all {Info.CellCount} are in use");
-        if (sequence.Cells.Count == Info.ContextTokens) throw Broken($"{id} grows beyond the context of {Info.ContextTokens} tokens");
-        _usedCells++;
-        sequence.Cells.Add((key, value));
-        sequence.Digest = SeededRandom.Mix(sequence.Digest * 31 + SeededRandom.Mix(key ^ SeededRandom.Mix(value)));
+        if (_usedCells + count > Info.CellCount) throw Broken($"{id} needs {count} cells and {_usedCells} of {Info.CellCount} are in use");
+        if (sequence.Cells.Count + count > Info.ContextTokens) throw Broken($"{id} grows beyond the context of {Info.ContextTokens} tokens");
+        _usedCells += count;
+        sequence.Cells.EnsureCapacity(sequence.Cells.Count + count);
     }
 
     private SampledToken Draw(SequenceId id, SimulatedSequence sequence)

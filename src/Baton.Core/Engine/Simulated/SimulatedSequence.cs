@@ -1,3 +1,4 @@
+using Baton.Core.Randomness;
 using Baton.Core.Requests;
 
 namespace Baton.Core.Engine.Simulated;
@@ -13,6 +14,12 @@ internal sealed class SimulatedSequence
     public SamplingOptions? Sampling { get; set; }
 
     public int DrawnTokens { get; set; }
+
+    public void Add(ulong key, ulong value)
+    {
+        Cells.Add((key, value));
+        Digest = SeededRandom.Mix(Digest * 31 + SeededRandom.Mix(key ^ SeededRandom.Mix(value)));
+    }
 
     public void Clear()
     {
