@@ -35,7 +35,6 @@ public sealed class VirtualTimeProvider : TimeProvider
     public void AdvanceTo(TimeSpan target)
     {
         while (TakeDue(target) is { } timer) timer.Fire();
-        lock (_lock) _now = target > _now ? target : _now;
     }
 
     /// <summary>When the next timer is due, or null when none is set.</summary>
@@ -63,7 +62,11 @@ public sealed class VirtualTimeProvider : TimeProvider
         lock (_lock)
         {
             DropCancelled();
-            if (!_timers.TryPeek(out VirtualTimer? timer, out (TimeSpan Due, long) key) || key.Due > target) return null;
+            if (!_timers.TryPeek(out VirtualTimer? timer, out (TimeSpan Due, long) key) || key.Due > target)
+            {
+                if (target > _now) _now = target;
+                return null;
+            }
             _timers.Dequeue();
             if (key.Due > _now) _now = key.Due;
             timer.Armed = null;

@@ -1,11 +1,12 @@
 using Baton.Core.Randomness;
 using Baton.Core.Requests;
 using Baton.Simulation.Events;
+using Baton.Simulation.Figures;
 
 namespace Baton.Simulation.Cluster;
 
 /// <summary>Receives one leg of a request at its worker: decode's is what the client sees, prefill's only matters when it fails.</summary>
-internal sealed class ClientLeg(EventLoop loop, RequestRecord record, bool isDecode, Action<GenerationEnd> ended, Action? firstToken = null) : IGenerationSink
+internal sealed class ClientLeg(EventLoop loop, RequestRecord record, bool isDecode, GapHistogram gaps, Action<GenerationEnd> ended, Action? firstToken = null) : IGenerationSink
 {
     public bool HasEnded { get; private set; }
 
@@ -15,7 +16,12 @@ internal sealed class ClientLeg(EventLoop loop, RequestRecord record, bool isDec
         if (!isDecode) return;
         if (record.FirstTokenAt is null) firstToken?.Invoke();
         record.FirstTokenAt ??= loop.Now;
-        if (record.LastTokenAt is { } last && loop.Now - last > record.WorstGap) record.WorstGap = loop.Now - last;
+        if (record.LastTokenAt is { } last)
+        {
+            TimeSpan gap = loop.Now - last;
+            gaps.Add(gap);
+            if (gap > record.WorstGap) record.WorstGap = gap;
+        }
         record.LastTokenAt = loop.Now;
         record.OutputTokens++;
         record.AnswerHash = SeededRandom.Mix(record.AnswerHash * 31 + (ulong)token.TokenId + 1);

@@ -39,6 +39,8 @@ internal sealed class DecodeWorker : IAsyncDisposable
     public DpController Controller { get; }
     public double SlowDown { get; set; } = 1;
     public bool IsDead { get; private set; }
+    /// <summary>Computing time of all ranks.</summary>
+    public TimeSpan Busy => TimeSpan.FromTicks(_drivers.Sum(driver => driver.Busy.Ticks));
 
     public void Accept(GenerationRequest request)
     {

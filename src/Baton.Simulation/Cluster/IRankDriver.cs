@@ -6,6 +6,9 @@ public interface IRankDriver
     /// <summary>There may be something to do at this instant.</summary>
     void Wake();
 
+    /// <summary>Time in which its ranks were computing, summed over the ranks.</summary>
+    TimeSpan Busy { get; }
+
     /// <summary>The process is gone: nothing turns any more.</summary>
     void Kill();
 }

@@ -24,11 +24,11 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
             PromptTokens = prompt,
             Sampling = new SamplingOptions { Temperature = 0, MaxNewTokens = outputTokens },
             Bootstrap = new BootstrapInfo(_prefill.Address, record.Room, prefillRank),
-            Sink = new ClientLeg(cluster.Loop, record, isDecode: true, DecodeEnded, DecodeBegan),
+            Sink = new ClientLeg(cluster.Loop, record, isDecode: true, cluster.Gaps, DecodeEnded, DecodeBegan),
         };
         GenerationRequest first = request with
         {
-            Sink = new ClientLeg(cluster.Loop, record, isDecode: false, PrefillEnded),
+            Sink = new ClientLeg(cluster.Loop, record, isDecode: false, cluster.Gaps, PrefillEnded),
             RoutedDpRank = prefillRank,
         };
         cluster.Loop.After(cluster.Latency, () => Arrive(_prefill.Name, () => _prefill.IsDead, () => _prefill.Accept(first)));

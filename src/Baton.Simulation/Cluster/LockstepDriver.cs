@@ -13,19 +13,26 @@ public sealed class LockstepDriver(EventLoop loop, IReadOnlyList<IRank> ranks, F
     private bool _isCalled;
     private bool _isDead;
     private TimeSpan? _alarm;
+    // Made once: a run has millions of turns.
+    private Action? _called;
+    private Action? _finish;
+
+    public TimeSpan Busy { get; private set; }
 
     public void Wake()
     {
         if (_isBusy || _isCalled || _isDead) return;
         _isCalled = true;
-        loop.Soon(() =>
-        {
-            _isCalled = false;
-            Turn();
-        });
+        loop.Soon(_called ??= Called);
     }
 
     public void Kill() => _isDead = true;
+
+    private void Called()
+    {
+        _isCalled = false;
+        Turn();
+    }
 
     private void Turn()
     {
@@ -37,9 +44,10 @@ public sealed class LockstepDriver(EventLoop loop, IReadOnlyList<IRank> ranks, F
             _hasBegun[i] = BeginStep(ranks[i]);
             if (!_hasBegun[i]) continue;
             _isBusy = true;
+            Busy += ranks[i].Elapsed * slowDown();
             if (ranks[i].Elapsed > longest) longest = ranks[i].Elapsed;
         }
-        if (_isBusy) loop.After(longest * slowDown(), Finish);
+        if (_isBusy) loop.After(longest * slowDown(), _finish ??= Finish);
         else SetAlarm();
     }
 

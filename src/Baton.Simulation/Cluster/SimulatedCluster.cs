@@ -9,6 +9,7 @@ using Baton.Router.Choice;
 using Baton.Router.Rooms;
 using Baton.Router.Workers;
 using Baton.Simulation.Events;
+using Baton.Simulation.Figures;
 using Baton.Simulation.Network;
 using Baton.Simulation.Workloads;
 
@@ -57,7 +58,13 @@ public sealed class SimulatedCluster
     public Reachability Hosts { get; } = new();
     public TraceHash Trace { get; } = new();
     public List<RequestRecord> Records { get; } = [];
+    /// <summary>Between two tokens of an answer, as clients saw them.</summary>
+    public GapHistogram Gaps { get; } = new();
     public int EndedCount { get; private set; }
+    /// <summary>Share of the time so far in which prefill ranks computed.</summary>
+    public double PrefillUtilisation => Share(_prefills.Sum(worker => worker.Busy.Ticks), _prefills.Count * _options.PrefillDpSize);
+    /// <summary>The same of decode ranks.</summary>
+    public double DecodeUtilisation => Share(_decodes.Sum(worker => worker.Busy.Ticks), _decodes.Count * _options.DecodeDpSize);
     internal IReadOnlyList<PrefillWorker> Prefills => _prefills;
     internal IReadOnlyList<DecodeWorker> Decodes => _decodes;
     internal VirtualKvNetwork Links => _links;
@@ -70,7 +77,7 @@ public sealed class SimulatedCluster
     public void Play(Workload workload, TimeSpan limit)
     {
         TimeSpan start = Loop.Now;
-        foreach (WorkloadRequest request in workload.Requests) Loop.At(start + request.ArrivesAt, () => Submit(request));
+        new Arrivals(this, workload).Schedule();
         Loop.Run(start + limit, () => EndedCount == workload.Requests.Count);
     }
 
@@ -141,6 +148,9 @@ public sealed class SimulatedCluster
         foreach (Legs legs in _open.Values.ToArray()) Loop.After(Latency, () => legs.Lose(host));
     }
 
+    // A step that was still running at the end has been counted whole.
+    private double Share(long busyTicks, int ranks) => Loop.Now == TimeSpan.Zero ? 0 : Math.Min(1, (double)busyTicks / Loop.Now.Ticks / ranks);
+
     private PrefillWorker MakePrefill(int index) => new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes);
 
     private DecodeWorker MakeDecode(int index) => new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes);
@@ -180,16 +190,30 @@ public sealed class SimulatedCluster
         return worker;
     }
 
+    /// <summary>Tokens of a prompt: blocks with a name have the tokens of that name, what follows is the request's own.</summary>
     internal int[] PromptOf(WorkloadRequest request)
     {
         int[] tokens = new int[request.PromptTokens];
-        ulong state = _tokenSeed ^ SeededRandom.Mix((ulong)request.Index + 1);
-        int vocab = _options.PrefillEngine.VocabSize;
+        int at = 0;
+        foreach (long id in request.HashIds)
+        {
+            int length = Math.Min(WorkloadRequest.BlockTokens, tokens.Length - at);
+            if (length == 0) break;
+            // Another stream than a request's own, or request 7 would share its tokens with block 7.
+            Fill(tokens.AsSpan(at, length), ~_tokenSeed ^ SeededRandom.Mix((ulong)id + 1));
+            at += length;
+        }
+        Fill(tokens.AsSpan(at), _tokenSeed ^ SeededRandom.Mix((ulong)request.Index + 1));
+        return tokens;
+    }
+
+    private void Fill(Span<int> tokens, ulong state)
+    {
+        ulong vocab = (ulong)_options.PrefillEngine.VocabSize;
         for (int i = 0; i < tokens.Length; i++)
         {
             state += 0x9E3779B97F4A7C15;
-            tokens[i] = (int)(SeededRandom.Mix(state) % (ulong)vocab);
+            tokens[i] = (int)(SeededRandom.Mix(state) % vocab);
         }
-        return tokens;
     }
 }

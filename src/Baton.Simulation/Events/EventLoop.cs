@@ -9,7 +9,7 @@ namespace Baton.Simulation.Events;
 /// </remarks>
 public sealed class EventLoop : SynchronizationContext
 {
-    private readonly PriorityQueue<Action, (TimeSpan Due, long Order)> _events = new();
+    private readonly EventQueue _events = new();
     private readonly Queue<(SendOrPostCallback Callback, object? State)> _posts = new();
     private long _made;
 
@@ -22,7 +22,27 @@ public sealed class EventLoop : SynchronizationContext
     /// <summary>Called after each event, for checks of invariants.</summary>
     public Action? AfterEvent { get; set; }
 
-    public void At(TimeSpan due, Action action) => _events.Enqueue(action, (due < Now ? Now : due, _made++));
+    public void At(TimeSpan due, Action action) => _events.Enqueue(due < Now ? Now : due, _made++, action);
+
+    /// <summary>Events that come one after the other, as if all were made now: each is only queued once the one before has run.</summary>
+    /// <param name="due">Of each event, ascending.</param>
+    public void AtEach(int count, Func<int, TimeSpan> due, Action<int> action)
+    {
+        long first = _made;
+        _made += count;
+        int next = 0;
+        if (count > 0) _events.Enqueue(DueOf(0), first, RunOne);
+
+        void RunOne()
+        {
+            int index = next++;
+            // Before the event itself, which may make others of the same instant: they come later.
+            if (next < count) _events.Enqueue(DueOf(next), first + next, RunOne);
+            action(index);
+        }
+
+        TimeSpan DueOf(int index) => due(index) is var at && at < Now ? Now : at;
+    }
 
     public void After(TimeSpan delay, Action action) => At(Now + delay, action);
 
@@ -58,16 +78,16 @@ public sealed class EventLoop : SynchronizationContext
     private bool RunNext(TimeSpan until)
     {
         TimeSpan? timer = Time.NextDue;
-        bool hasEvent = _events.TryPeek(out _, out (TimeSpan Due, long Order) next);
-        if (timer is { } due && (!hasEvent || due <= next.Due))
+        bool hasEvent = _events.Count > 0;
+        if (timer is { } due && (!hasEvent || due <= _events.NextDue))
         {
             if (due > until) return false;
             Now = due;
             Time.AdvanceTo(due);
             return true;
         }
-        if (!hasEvent || next.Due > until) return false;
-        Now = next.Due;
+        if (!hasEvent || _events.NextDue > until) return false;
+        Now = _events.NextDue;
         Time.AdvanceTo(Now);
         _events.Dequeue()();
         return true;

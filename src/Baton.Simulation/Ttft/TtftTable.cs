@@ -1,4 +1,5 @@
 using Baton.Core.Ranks;
+using Baton.Simulation.Figures;
 
 namespace Baton.Simulation.Ttft;
 
@@ -11,15 +12,7 @@ public sealed record TtftCell(double Rate, LoadBalanceMethod? Method, double Mea
         all.Sort();
         double mean = means.Average();
         double variance = means.Count > 1 ? means.Sum(m => (m - mean) * (m - mean)) / (means.Count - 1) : 0;
-        return new TtftCell(rate, method, mean, Math.Sqrt(variance), Percentile(all, 0.5), Percentile(all, 0.99));
-    }
-
-    // Linear between the ranks around it, as numpy does.
-    private static double Percentile(List<double> sorted, double share)
-    {
-        double at = share * (sorted.Count - 1);
-        int below = (int)at;
-        return below + 1 < sorted.Count ? sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]) : sorted[below];
+        return new TtftCell(rate, method, mean, Math.Sqrt(variance), Percentiles.Of(all, 0.5), Percentiles.Of(all, 0.99));
     }
 }
 

@@ -5,8 +5,7 @@ namespace Baton.Simulation.Workloads;
 /// <summary>Multi-turn conversations: every turn's prompt begins with all earlier turns, and all share one system prompt.</summary>
 public sealed record Conversations
 {
-    /// <summary>Tokens of one hash-id block (Mooncake uses 512).</summary>
-    public const int BlockTokens = 512;
+    private const int BlockTokens = WorkloadRequest.BlockTokens;
 
     public required int Count { get; init; }
     public int Turns { get; init; } = 4;
@@ -22,7 +21,7 @@ public sealed record Conversations
         SeededRandom random = new(seed);
         List<WorkloadRequest> requests = [];
         double start = 0;
-        int nextBlock = 1;
+        int nextBlock = SystemPromptTokens / BlockTokens;
         for (int conversation = 0; conversation < Count; conversation++)
         {
             start += random.NextExponential(1 / ConversationsPerSecond);
@@ -34,8 +33,8 @@ public sealed record Conversations
 
     private void AddTurns(List<WorkloadRequest> requests, int conversation, double at, SeededRandom random, ref int nextBlock)
     {
-        // Block 0 is the system prompt, shared by all; a block that is not full yet belongs to its turn alone.
-        List<int> blocks = [.. Enumerable.Repeat(0, SystemPromptTokens / BlockTokens)];
+        // The first blocks are the system prompt, shared by all; a block that is not full yet belongs to its turn alone.
+        List<long> blocks = [.. Enumerable.Range(0, SystemPromptTokens / BlockTokens).Select(block => (long)block)];
         int prompt = SystemPromptTokens;
         for (int turn = 0; turn < Turns; turn++)
         {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Baton.Core.Randomness;
 
 namespace Baton.Simulation.Workloads;
@@ -5,7 +6,36 @@ namespace Baton.Simulation.Workloads;
 /// <summary>How many tokens a prompt or an answer has. At least one.</summary>
 public abstract record LengthDistribution
 {
+    /// <summary>What a log-normal length is cut to when nothing else is said.</summary>
+    public const int DefaultLongest = 32_768;
+
     public abstract int Draw(SeededRandom random);
+
+    /// <summary>Reads <c>3500</c>, <c>uniform:100,4000</c> (both included) or <c>log-normal:3500,0.8</c> (arithmetic mean, sigma of the logarithm; a third number is the longest).</summary>
+    /// <exception cref="FormatException">Another form, or numbers that make no sense; the text says which form is expected.</exception>
+    public static LengthDistribution Parse(string text)
+    {
+        string[] parts = text.Split(':', 2);
+        string kind = parts.Length == 1 ? "fixed" : parts[0];
+        string[] numbers = parts[^1].Split(',', StringSplitOptions.TrimEntries);
+        return (kind, numbers.Length) switch
+        {
+            ("fixed", 1) => new Fixed(ReadTokens(text, numbers[0])),
+            ("uniform", 2) when ReadTokens(text, numbers[0]) <= ReadTokens(text, numbers[1]) => new Uniform(ReadTokens(text, numbers[0]), ReadTokens(text, numbers[1])),
+            ("log-normal", 2) => new LogNormal(ReadTokens(text, numbers[0]), ReadSigma(text, numbers[1]), DefaultLongest),
+            ("log-normal", 3) => new LogNormal(ReadTokens(text, numbers[0]), ReadSigma(text, numbers[1]), ReadTokens(text, numbers[2])),
+            _ => throw Wrong(text),
+        };
+    }
+
+    private static int ReadTokens(string text, string number) =>
+        int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int tokens) && tokens > 0 ? tokens : throw Wrong(text);
+
+    private static double ReadSigma(string text, string number) =>
+        double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double sigma) && sigma is > 0 and < 5 ? sigma : throw Wrong(text);
+
+    private static FormatException Wrong(string text) =>
+        new($"Length \"{text}\" is none of: a number of tokens above 0, uniform:LOW,HIGH with LOW <= HIGH, log-normal:MEAN,SIGMA[,LONGEST] with a sigma in (0, 5).");
 
     public sealed record Fixed(int Tokens) : LengthDistribution
     {

@@ -3,10 +3,14 @@ namespace Baton.Simulation.Workloads;
 /// <summary>One request of a workload. Lengths in tokens, times since the start of the run.</summary>
 /// <param name="Index">0-based, in order of arrival; also seeds the prompt's tokens.</param>
 /// <param name="ArrivesAt">Intended arrival. In a closed loop: not before the request that frees its place has ended.</param>
-/// <param name="HashIds">Blocks of the prompt that other requests share (Mooncake's hash ids); empty when nothing is known.</param>
-/// <param name="Conversation">Turns with the same number belong together and follow each other; -1 for none.</param>
+/// <param name="HashIds">The first blocks of <see cref="BlockTokens"/> prompt tokens, by name: equal ids have equal tokens (Mooncake's hash ids). Empty when nothing is known.</param>
+/// <param name="Conversation">Turns with the same number belong together: one is not sent before the answer to the one before has ended. -1 for none.</param>
 public sealed record WorkloadRequest(
-    int Index, TimeSpan ArrivesAt, int PromptTokens, int OutputTokens, IReadOnlyList<int> HashIds, int Conversation = -1);
+    int Index, TimeSpan ArrivesAt, int PromptTokens, int OutputTokens, IReadOnlyList<long> HashIds, int Conversation = -1)
+{
+    /// <summary>Tokens of one hash-id block, as in Mooncake's traces.</summary>
+    public const int BlockTokens = 512;
+}
 
 /// <summary>What arrives when. A list that was drawn from one seed, so that every policy sees the same requests.</summary>
 /// <param name="Concurrency">0: open loop, arrivals are fixed. Otherwise a closed loop with so many requests in flight.</param>

@@ -120,4 +120,67 @@ public sealed class WorkloadTests
 
         Assert.Contains(expected, problem.Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void A_trace_can_be_stretched_and_cut()
+    {
+        using StringReader text = new("""
+            {"timestamp": 1000, "input_length": 1, "output_length": 1}
+            {"timestamp": 2000, "input_length": 2, "output_length": 1}
+            not read any more
+            """);
+
+        Workload workload = TraceFile.Read("t", text, slowdown: 0.5, limit: 2);
+
+        Assert.Equal([0.5, 1.0], workload.Requests.Select(r => r.ArrivesAt.TotalSeconds));
+    }
+
+    [Theory]
+    [InlineData("", "no request")]
+    [InlineData("{\"timestamp\": 5, \"input_length\": 1, \"output_length\": 1}\n{\"timestamp\": 4, \"input_length\": 1, \"output_length\": 1}", "line 2: timestamp goes back")]
+    [InlineData("{\"timestamp\": 1e300, \"input_length\": 1, \"output_length\": 1}", "more than ten years")]
+    public void A_trace_that_makes_no_sense_is_refused(string lines, string expected)
+    {
+        using StringReader text = new(lines);
+
+        Assert.Contains(expected, Assert.Throws<FormatException>(() => TraceFile.Read("t", text)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("3500", "3500")]
+    [InlineData("fixed:7", "7")]
+    [InlineData("uniform:100,4000", "uniform 100..4000")]
+    [InlineData("log-normal:3500,0.8", "log-normal mean 3500 sigma 0.8")]
+    [InlineData("log-normal:3500, 0.8, 9000", "log-normal mean 3500 sigma 0.8")]
+    public void Lengths_are_read_from_text(string text, string expected) => Assert.Equal(expected, LengthDistribution.Parse(text).ToString());
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("0")]
+    [InlineData("-3")]
+    [InlineData("uniform:5")]
+    [InlineData("uniform:5,4")]
+    [InlineData("log-normal:100")]
+    [InlineData("log-normal:100,0")]
+    [InlineData("log-normal:100,9")]
+    [InlineData("zipf:1,2")]
+    public void A_length_that_makes_no_sense_is_refused_with_the_forms_that_do(string text) =>
+        Assert.Contains("uniform:LOW,HIGH", Assert.Throws<FormatException>(() => LengthDistribution.Parse(text)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Uniform_lengths_reach_both_ends_and_go_no_further()
+    {
+        SeededRandom random = new(8);
+        LengthDistribution lengths = LengthDistribution.Parse("uniform:10,13");
+
+        Assert.Equal([10, 11, 12, 13], Enumerable.Range(0, 200).Select(_ => lengths.Draw(random)).Distinct().Order());
+    }
+
+    [Fact]
+    public void Constant_arrivals_are_evenly_spaced()
+    {
+        Workload workload = Workload.Draw(4, new ArrivalProcess.Constant(8), Prompt, Output, seed: 1);
+
+        Assert.Equal([0, 125, 250, 375], workload.Requests.Select(r => r.ArrivesAt.TotalMilliseconds));
+    }
 }
