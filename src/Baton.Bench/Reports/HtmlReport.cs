@@ -46,7 +46,9 @@ public static class HtmlReport
         Series Curve(string name, int color, Func<Distribution, double> of) => new(name, color, [.. finite.Select(point => (point.Load, of(point.Outcome.Figures.Ttft)))]);
     }
 
-    private static string Page(string title, string note, string body) =>
+    /// <summary>A page in the style of all reports.</summary>
+    /// <param name="body">HTML; the caller has escaped what came from outside.</param>
+    public static string Page(string title, string note, string body) =>
         $"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{SvgChart.Escape(title)}</title><style>{Style}</style></head><body><h1>{SvgChart.Escape(title)}</h1><p>{SvgChart.Escape(note)}</p>{body}</body></html>\n";
 
     private static string Table((string Name, BenchOutcome Outcome)[] rows)

@@ -12,7 +12,7 @@ internal static class BatonCommands
         yield return RouterCommand.Create(ProductionClock.Time);
         yield return BootstrapCommand.Create(ProductionClock.Time);
         yield return BenchCommand.Create(ProductionClock.Time);
-        yield return SimulateCommand.Create();
+        yield return SimulateCommand.Create(ProductionClock.Time);
         yield return DoctorCommand.Create(ProductionClock.Time);
     }
 }

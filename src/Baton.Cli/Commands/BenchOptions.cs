@@ -204,19 +204,7 @@ internal sealed class BenchOptions
         return 0;
     }
 
-    private static TimeSpan? ParseDuration(ArgumentResult argument)
-    {
-        string text = argument.Tokens[0].Value;
-        (string number, double scale) = text switch
-        {
-            _ when text.EndsWith("ms", StringComparison.Ordinal) => (text[..^2], 1.0),
-            _ when text.EndsWith('s') => (text[..^1], 1000.0),
-            _ => (text, 1.0),
-        };
-        if (double.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out double amount) && amount > 0) return TimeSpan.FromMilliseconds(amount * scale);
-        argument.AddError($"{text}: give a duration such as 2s or 50ms (a bare number is milliseconds).");
-        return null;
-    }
+    private static TimeSpan? ParseDuration(ArgumentResult argument) => OptionText.Duration(argument);
 
     private Option<T> Add<T>(string name, T fallback, string description, Func<ArgumentResult, T>? parse = null)
     {

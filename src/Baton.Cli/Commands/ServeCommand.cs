@@ -4,12 +4,12 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using Baton.Cli.Supervision;
 using Baton.Core.Engine;
-using Baton.Core.Engine.Simulated;
 using Baton.Core.Ids;
 using Baton.Core.Ranks;
 using Baton.LlamaCpp.Engine;
 using Baton.Serving;
 using Baton.Serving.Workers;
+using Baton.Simulation.Fitting;
 using Microsoft.Extensions.Logging;
 using static Baton.Cli.Commands.ServeFlags;
 
@@ -89,7 +89,7 @@ internal static class ServeCommand
             KvCacheType = parse.GetValue(KvCacheType) switch { "f32" => KvCellType.F32, "q8_0" => KvCellType.Q8, _ => KvCellType.F16 },
             ChatTemplate = parse.GetValue(ChatTemplate),
             LlamaLibrary = parse.GetValue(LlamaLibrary),
-            Simulated = Defaults.Simulated with { Cost = CostModel.Parse(parse.GetValue(SimulatedCost)!), TimeScale = parse.GetValue(SimulatedTimeScale) },
+            Simulated = Defaults.Simulated with { Cost = CostModelText.Read(parse.GetValue(SimulatedCost)!), TimeScale = parse.GetValue(SimulatedTimeScale) },
             RandomSeed = parse.GetValue(RandomSeed) ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)),
             DrainTimeout = TimeSpan.FromSeconds(parse.GetValue(DrainTimeout)),
             Limits = Defaults.Limits with { MaxBodyBytes = parse.GetValue(MaxBodyBytes), MaxSequencesPerCall = parse.GetValue(MaxBatchSize) },

@@ -34,7 +34,7 @@ internal static class ServeFlags
     public static readonly Option<string> Engine = Words("--engine", "llama (llama.cpp) or simulated (a cost model that needs no model file).", "llama", "llama", "simulated");
     public static readonly Option<string> SimulatedCost = new("--simulated-cost")
     {
-        Description = "Milliseconds of a simulated step: fixed, prompt (a token), attention (a token pair), row (a decode row), row-context, copy (a token).",
+        Description = "Milliseconds of a simulated step: fixed, prompt (a token), attention (a token pair), row (a decode row), row-context, copy (a token); or fitted:FILE with a file of 'baton simulate fit'.",
         DefaultValueFactory = _ => Defaults.Simulated.Cost.ToString(),
     };
     public static readonly Option<double> SimulatedTimeScale = new("--simulated-time-scale") { Description = "Simulated time is multiplied by this before it is waited for; 0 does not wait.", DefaultValueFactory = _ => Defaults.Simulated.TimeScale };

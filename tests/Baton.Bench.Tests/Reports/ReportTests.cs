@@ -72,7 +72,7 @@ public sealed class ReportTests
             + "mean_e2e_latency_ms median_e2e_latency_ms std_e2e_latency_ms p90_e2e_latency_ms p99_e2e_latency_ms "
             + "mean_ttft_ms median_ttft_ms std_ttft_ms p99_ttft_ms mean_tpot_ms median_tpot_ms std_tpot_ms p99_tpot_ms "
             + "mean_itl_ms median_itl_ms std_itl_ms p95_itl_ms p99_itl_ms concurrency accept_length max_output_tokens_per_s max_concurrent_requests "
-            + "baton input_lens output_lens ttfts itls generated_texts errors",
+            + "baton input_lens output_lens ttfts itls generated_texts errors start_times",
             string.Join(' ', json.RootElement.EnumerateObject().Select(property => property.Name)));
         Assert.Equal(250, json.RootElement.GetProperty("mean_ttft_ms").GetDouble());
         Assert.Equal([0.02, 0.06], json.RootElement.GetProperty("itls")[3].EnumerateArray().Select(gap => gap.GetDouble()));
