@@ -67,10 +67,13 @@ internal static class NativeLog
         }
     }
 
+    /// <summary>One cache for many sequences has more cells than the model's context; each sequence is held to the context by the engine.</summary>
+    private static bool IsOurChoice(string line) => line.Contains("n_ctx_seq (", StringComparison.Ordinal) && line.Contains("> n_ctx_train (", StringComparison.Ordinal);
+
     private static void Write(ILogger logger, int level, string line)
     {
         if (line.Length == 0) return;
-        switch (level)
+        switch (IsOurChoice(line) ? Debug : level)
         {
             case Error: logger.NativeError(line); break;
             case Warning: logger.NativeWarning(line); break;
