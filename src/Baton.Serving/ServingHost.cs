@@ -18,15 +18,19 @@ public sealed class ServingHost : IAsyncDisposable
 
     /// <summary>Binds the port first, so that a taken one is known before minutes of loading; until the model is there, requests get 503.</summary>
     /// <exception cref="IOException">The port is taken.</exception>
-    /// <remarks>Also throws what <see cref="WorkerBuilder.BuildAsync"/> does.</remarks>
-    public static async Task<ServingHost> StartAsync(ServeOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken ct)
+    /// <remarks>Also throws what <see cref="WorkerBuilder.BuildAsync(ServeOptions, int, TimeProvider, ILoggerFactory, CancellationToken)"/> does.</remarks>
+    public static Task<ServingHost> StartAsync(ServeOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken ct) =>
+        StartAsync(options, EngineSource.Load, time, loggers, ct);
+
+    /// <param name="load">What the ranks compute with.</param>
+    internal static async Task<ServingHost> StartAsync(ServeOptions options, LoadEngines load, TimeProvider time, ILoggerFactory loggers, CancellationToken ct)
     {
         options.Validate();
         ServingServer server = new(options, loggers);
         try
         {
             await server.StartAsync(ct);
-            Worker worker = await WorkerBuilder.BuildAsync(options, server.Url.Port, time, loggers, ct);
+            Worker worker = await WorkerBuilder.BuildAsync(options, load, server.Url.Port, time, loggers, ct);
             server.Attach(worker);
             return new ServingHost(server, worker);
         }

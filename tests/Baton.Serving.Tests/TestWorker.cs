@@ -40,6 +40,10 @@ internal sealed class TestWorker : IAsyncDisposable
     public static async Task<TestWorker> StartAsync(ServeOptions? options = null) =>
         new(await ServingHost.StartAsync(options ?? Simulated, TimeProvider.System, NullLoggerFactory.Instance, CancellationToken.None));
 
+    /// <summary>A worker that computes with something else than its options say.</summary>
+    public static async Task<TestWorker> StartAsync(ServeOptions options, LoadEngines load) =>
+        new(await ServingHost.StartAsync(options, load, TimeProvider.System, NullLoggerFactory.Instance, CancellationToken.None));
+
     public async Task<Reply> PostAsync(string path, string json, params (string Name, string Value)[] headers)
     {
         using HttpRequestMessage request = new(HttpMethod.Post, path) { Content = new StringContent(json, Encoding.UTF8, "application/json") };

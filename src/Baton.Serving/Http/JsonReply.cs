@@ -16,6 +16,9 @@ internal sealed class JsonReply(HttpContext context) : IDisposable
     /// <summary>The status line is out: an error can only be an event now.</summary>
     public bool HasBegun => context.Response.HasStarted;
 
+    /// <summary>The answer that has begun is a stream of events.</summary>
+    public bool IsStream { get; private set; }
+
     public async Task SendAsync(int status, Action<Utf8JsonWriter> write, CancellationToken ct)
     {
         _buffer.ResetWrittenCount();
@@ -58,6 +61,7 @@ internal sealed class JsonReply(HttpContext context) : IDisposable
         {
             context.Response.StatusCode = StatusCodes.Status200OK;
             context.Response.ContentType = "text/event-stream";
+            IsStream = true;
             context.Response.Headers.CacheControl = "no-cache";
         }
         // Kestrel reports a vanished client as a completed flush and cancels the request's token with it.

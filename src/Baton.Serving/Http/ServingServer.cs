@@ -111,9 +111,25 @@ public sealed class ServingServer : IAsyncDisposable
         {
             // Written and not rethrown: the server has no page for it, and the client should learn the kind of failure.
             _logger.EndpointFailed(context.Request.Method, context.Request.Path, bug);
-            if (reply.HasBegun) context.Abort();
-            else await reply.SendAsync(500, json => ErrorJson.Write(json, RequestFailure.Of(FailureReason.InternalError, bug.Message)), ct);
+            await EndWithBugAsync(context, reply, RequestFailure.Of(FailureReason.InternalError, $"{bug.GetType().Name}: {bug.Message}"), ct);
         }
+    }
+
+    private static async Task EndWithBugAsync(HttpContext context, JsonReply reply, RequestFailure failure, CancellationToken ct)
+    {
+        if (!reply.HasBegun)
+        {
+            await reply.SendAsync(500, json => ErrorJson.Write(json, failure), ct);
+            return;
+        }
+        // Half of a whole answer cannot be mended; a stream can say why it ends.
+        if (!reply.IsStream)
+        {
+            context.Abort();
+            return;
+        }
+        await reply.SendEventAsync(json => ErrorJson.Write(json, failure, null), ct);
+        await reply.SendDoneAsync(ct);
     }
 
     private Task RouteAsync(HttpContext context, JsonReply reply, CancellationToken ct)
@@ -135,26 +151,37 @@ public sealed class ServingServer : IAsyncDisposable
 
     private async Task GenerateAsync(Worker worker, HttpContext context, JsonReply reply, CancellationToken ct)
     {
-        GenerationCall call;
-        using (JsonDocument body = await ReadBodyAsync(context, ct)) call = GenerateReader.Read(body.RootElement, worker.Calls, RankHeader(context));
+        GenerationCall call = await ReadCallAsync(worker, context, GenerateReader.Read, ct);
         NoteDeprecated(call, context);
         await GenerateEndpoint.AnswerAsync(worker, call, reply, ct);
     }
 
     private async Task CompletionsAsync(Worker worker, HttpContext context, JsonReply reply, CancellationToken ct)
     {
-        OpenAiCall call;
-        using (JsonDocument body = await ReadBodyAsync(context, ct)) call = CompletionReader.Read(body.RootElement, worker.Calls, RankHeader(context));
+        OpenAiCall call = await ReadCallAsync(worker, context, CompletionReader.Read, ct);
         NoteDeprecated(call.Generation, context);
         await OpenAiEndpoint.AnswerAsync(worker, call, new CompletionShape(call, worker), reply, ct);
     }
 
     private async Task ChatAsync(Worker worker, HttpContext context, JsonReply reply, CancellationToken ct)
     {
-        OpenAiCall call;
-        using (JsonDocument body = await ReadBodyAsync(context, ct)) call = ChatReader.Read(body.RootElement, worker.Calls, RankHeader(context));
+        OpenAiCall call = await ReadCallAsync(worker, context, ChatReader.Read, ct);
         NoteDeprecated(call.Generation, context);
         await OpenAiEndpoint.AnswerAsync(worker, call, new ChatShape(call, worker), reply, ct);
+    }
+
+    private static async Task<T> ReadCallAsync<T>(Worker worker, HttpContext context, Func<JsonElement, CallContext, string?, T> read, CancellationToken ct)
+    {
+        using JsonDocument body = await ReadBodyAsync(context, ct);
+        try
+        {
+            return read(body.RootElement, worker.Calls, RankHeader(context));
+        }
+        catch (BadRequestException bad)
+        {
+            worker.Refuse(body.RootElement, bad);
+            throw;
+        }
     }
 
     private void NoteDeprecated(GenerationCall call, HttpContext context)

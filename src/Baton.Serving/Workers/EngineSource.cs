@@ -7,6 +7,10 @@ using Microsoft.Extensions.Logging;
 
 namespace Baton.Serving.Workers;
 
+/// <summary>Loads the model. Blocks for as long as the disk takes.</summary>
+/// <exception cref="EngineException">The model cannot be served.</exception>
+internal delegate EngineSource LoadEngines(ServeOptions options, TimeProvider time, ILogger logger);
+
 /// <summary>Makes one engine a rank, all of the same model: libllama's or simulated.</summary>
 internal abstract class EngineSource : IDisposable
 {
@@ -19,8 +23,7 @@ internal abstract class EngineSource : IDisposable
 
     public abstract void Dispose();
 
-    /// <summary>Loads the model. Blocks for as long as the disk takes.</summary>
-    /// <exception cref="EngineException">The model cannot be served.</exception>
+    /// <inheritdoc cref="LoadEngines"/>
     public static EngineSource Load(ServeOptions options, TimeProvider time, ILogger logger) => options.Engine switch
     {
         EngineKind.Simulated => new SimulatedEngineSource(options),

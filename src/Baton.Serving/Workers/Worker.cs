@@ -1,9 +1,11 @@
+using System.Text.Json;
 using Baton.Core.Failures;
 using Baton.Core.Ids;
 using Baton.Core.Ranks;
 using Baton.Core.Requests;
 using Baton.Core.Text;
 using Baton.Scheduling.Dispatch;
+using Baton.Serving.Disaggregation;
 using Baton.Serving.Output;
 using Baton.Serving.Requests;
 using Microsoft.Extensions.Logging;
@@ -101,6 +103,18 @@ public sealed class Worker : IAsyncDisposable
             () => new GenerationEnd { Kind = FinishKind.Abort, DpRank = result.Rank, Failure = rank.Fault, PromptTokens = sequence.PromptTokens.Length },
             rank.Died);
         return run;
+    }
+
+    /// <summary>Tells decode about a prefill leg whose body was refused: decode may have taken its own leg, and would wait for a prompt that nobody computes.</summary>
+    internal void Refuse(JsonElement body, BadRequestException bad)
+    {
+        if (_parts is not { Rooms: { } rooms, Bootstrap: { } bootstrap }) return;
+        RequestFailure failure = RequestFailure.Of(FailureReason.InvalidRequest, bad.Message);
+        foreach (BootstrapRoom room in RefusedRooms.In(body))
+        {
+            // A live room belongs to another request, whatever this body says.
+            if (rooms.RankOf(room) is null) rooms.Refuse(new BootstrapInfo(bootstrap, room, null), failure);
+        }
     }
 
     /// <summary>Ends requests by id, as SGLang's abort: an id is a prefix of the ids that batches and samples made from it.</summary>

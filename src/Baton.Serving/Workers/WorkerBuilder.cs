@@ -19,7 +19,11 @@ public static class WorkerBuilder
     /// <exception cref="ValidationException">An option is out of range; the message names it.</exception>
     /// <exception cref="EngineException">The model cannot be served.</exception>
     /// <exception cref="InvalidOperationException">A port is taken.</exception>
-    public static async Task<Worker> BuildAsync(ServeOptions options, int httpPort, TimeProvider time, ILoggerFactory loggers, CancellationToken ct)
+    public static Task<Worker> BuildAsync(ServeOptions options, int httpPort, TimeProvider time, ILoggerFactory loggers, CancellationToken ct) =>
+        BuildAsync(options, EngineSource.Load, httpPort, time, loggers, ct);
+
+    internal static async Task<Worker> BuildAsync(
+        ServeOptions options, LoadEngines load, int httpPort, TimeProvider time, ILoggerFactory loggers, CancellationToken ct)
     {
         options.Validate();
         SeededRandom random = new(options.RandomSeed);
@@ -31,7 +35,7 @@ public static class WorkerBuilder
         List<IEngine> engines = [];
         try
         {
-            EngineSource source = await Task.Run(() => EngineSource.Load(options, time, loggers.CreateLogger("Baton.LlamaCpp")), ct);
+            EngineSource source = await Task.Run(() => load(options, time, loggers.CreateLogger("Baton.LlamaCpp")), ct);
             parts.Own(source);
             RankWake[] wakes = [.. Enumerable.Range(0, options.DpSize).Select(_ => new RankWake())];
             for (int rank = 0; rank < options.DpSize; rank++) engines.Add(source.CreateEngine());

@@ -113,6 +113,27 @@ public sealed class DisaggregationTests
     }
 
     [Theory]
+    [InlineData("\"temperature\":-1", false)]
+    [InlineData("\"temperature\":-1", true)]
+    public async Task When_the_prefill_leg_is_refused_for_its_body_decode_hears_of_it_at_once(string bad, bool isDecodeFirst)
+    {
+        await using TestPair pair = await TestPair.StartAsync(TestWorker.Simulated with { DpSize = 2 });
+        long room = TestPair.NextRoom();
+        string good = pair.Leg("""{"text":"hello","sampling_params":{"max_new_tokens":4}}""", room);
+        Task<Reply>? early = isDecodeFirst ? pair.Decode.PostAsync("/generate", good) : null;
+        while (isDecodeFirst && pair.Decode.Worker.LiveRequests == 0) await Task.Delay(5);
+
+        Reply prefill = await pair.Prefill.PostAsync("/generate", good.Replace("\"max_new_tokens\":4", bad, StringComparison.Ordinal));
+        Reply decode = await (early ?? pair.Decode.PostAsync("/generate", good));
+
+        Assert.Equal(400, prefill.Status);
+        // It waited for nothing: every deadline of a room is longer than a test may last.
+        Assert.True(decode.Status >= 400, decode.Body);
+        Assert.Contains("temperature", decode.Body, StringComparison.Ordinal);
+        await pair.Decode.WaitForFullLedgerAsync();
+    }
+
+    [Theory]
     [InlineData("tcp")]
     [InlineData("fake")]
     public async Task Health_generate_needs_no_peer(string backend)
