@@ -110,11 +110,7 @@ public sealed class Worker : IAsyncDisposable
     {
         if (_parts is not { Rooms: { } rooms, Bootstrap: { } bootstrap }) return;
         RequestFailure failure = RequestFailure.Of(FailureReason.InvalidRequest, bad.Message);
-        foreach (BootstrapRoom room in RefusedRooms.In(body))
-        {
-            // A live room belongs to another request, whatever this body says.
-            if (rooms.RankOf(room) is null) rooms.Refuse(new BootstrapInfo(bootstrap, room, null), failure);
-        }
+        foreach (BootstrapRoom room in RefusedRooms.In(body)) rooms.Refuse(new BootstrapInfo(bootstrap, room, null), failure);
     }
 
     /// <summary>Ends requests by id, as SGLang's abort: an id is a prefix of the ids that batches and samples made from it.</summary>
