@@ -20,8 +20,14 @@ if (parsed.Action is ParseErrorAction)
 }
 
 using CancellationTokenSource stop = new();
-if (parsed.GetValue(exitWithParent)) ParentWatch.Start(stop, ProductionClock.Time);
+if (parsed.GetValue(exitWithParent)) ParentWatch.Start(stop, GraceOf(parsed), ProductionClock.Time);
 
 // After a signal every command has a deadline of its own for what it still does; this one only ends a process that forgot it.
 InvocationConfiguration configuration = new() { ProcessTerminationTimeout = TimeSpan.FromMinutes(5) };
 return await parsed.InvokeAsync(configuration, stop.Token);
+
+// What `serve` and `router` give their running requests: a supervised one must get as much as it was told.
+static TimeSpan GraceOf(ParseResult parsed) =>
+    TimeSpan.FromSeconds(Seconds(parsed, "--drain-timeout") + Seconds(parsed, "--drain-settle-secs") + Seconds(parsed, "--shutdown-grace-period-secs"));
+
+static double Seconds(ParseResult parsed, string option) => parsed.GetResult(option) is OptionResult given ? given.GetValueOrDefault<double>() : 0;
