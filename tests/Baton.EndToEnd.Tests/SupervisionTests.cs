@@ -40,12 +40,28 @@ public sealed class SupervisionTests(SharedClusters clusters)
         int[] children = [.. up.ChildNames.Select(up.ChildId)];
 
         OsSignal.Send(signal, up.Id);
-        await up.WaitForExitAsync();
+        int code = await up.WaitForExitAsync();
 
+        Assert.Equal(0, code);
         Assert.Equal(3, children.Length);
         Assert.All(children, child => Assert.False(OsSignal.IsRunning(child)));
         Assert.All(up.ChildNames, name => Assert.Contains(up.Lines, line => line.Contains($"{name} (pid", StringComparison.Ordinal) && line.Contains("stopped with code 0", StringComparison.Ordinal)));
         Assert.DoesNotContain(up.Lines, line => line.Contains("starting it again", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_cluster_with_a_key_serves_those_who_send_it()
+    {
+        await using UpProcess up = await UpProcess.StartReadyAsync(["--engine", "simulated", "--prefill-dp", "1", "--decode-dp", "1", "--api-key", "a key"]);
+        using HttpClient http = new() { BaseAddress = up.Url, Timeout = UpProcess.Patience };
+        using StringContent body = new("""{"text":"hello","sampling_params":{"max_new_tokens":3}}""");
+
+        HttpStatusCode without = (await http.PostAsync("generate", body)).StatusCode;
+        HttpStatusCode worker = (await http.PostAsync(new Uri(up.ChildUrl("decode-0"), "generate"), body)).StatusCode;
+        http.DefaultRequestHeaders.Authorization = new("Bearer", "a key");
+        HttpStatusCode with = (await http.PostAsync("generate", body)).StatusCode;
+
+        Assert.Equal((HttpStatusCode.Unauthorized, HttpStatusCode.Unauthorized, HttpStatusCode.OK), (without, worker, with));
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using System.Net;
+using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using Baton.Cli.Supervision;
 
@@ -24,6 +25,10 @@ internal static class UpCommand
     private static readonly Option<int> PrefillDp = Count("--prefill-dp", "Data-parallel ranks of each prefill worker (with --unified: of the worker).", 2, 1, 64);
     private static readonly Option<int> DecodeDp = Count("--decode-dp", "Data-parallel ranks of each decode worker.", 2, 1, 64);
     private static readonly Option<bool> Unified = new("--unified") { Description = "One worker that does both phases, without a router: the baseline to compare with." };
+    private static readonly Option<string?> ApiKey = new("--api-key")
+    {
+        Description = "What clients must send as Authorization: Bearer; router and workers all ask for it. It is seen in the list of processes.",
+    };
     private static readonly Option<string?> ModelPath = new("--model-path", "--model", "-m")
     {
         Description = "Any GGUF file. Without it: the demo model, models/demo/baton-demo.gguf.",
@@ -40,7 +45,7 @@ internal static class UpCommand
     {
         Command command = new("up", "Start a router, prefill workers and decode workers on this machine, and keep them running.")
         {
-            Port, Host, Prefill, Decode, PrefillDp, DecodeDp, Unified, ModelPath, StartTimeout,
+            Port, Host, Prefill, Decode, PrefillDp, DecodeDp, Unified, ModelPath, ApiKey, StartTimeout,
         };
         Option[] workerFlags = [.. serve.Options.Where(option => !DecidedHere.Contains(option.Name) && option is not HelpOption)];
         foreach (Option flag in workerFlags) command.Add(flag);
@@ -62,6 +67,7 @@ internal static class UpCommand
         ChildLauncher launcher = new(SelfExecutable.Current, SharedEnvironment());
         LineBoard board = new(Console.Out, plan.Children.Max(child => child.Name.Length));
         using HttpClient http = new() { Timeout = Timeout.InfiniteTimeSpan };
+        if (options.ApiKey is { } key) http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", key);
         Supervisor supervisor = new(options, plan, launcher, new ClusterProbe(http, time), board, time);
         return await supervisor.RunAsync(ct);
     }
@@ -77,6 +83,7 @@ internal static class UpCommand
             PrefillDpSize = parsed.GetValue(PrefillDp),
             DecodeDpSize = parsed.GetValue(DecodeDp),
             IsUnified = parsed.GetValue(Unified),
+            ApiKey = parsed.GetValue(ApiKey),
             ModelPath = NeedsNoModel(parsed) ? null : FullPath(parsed.GetValue(ModelPath)) ?? DemoModel.Find(),
             WorkerArguments = [.. workerFlags.SelectMany(flag => AsWritten(flag, parsed.GetResult(flag)))],
             // A worker that uses its whole drain time to end its requests must still get to say so.

@@ -16,6 +16,8 @@ internal sealed record ClusterOptions
     public bool IsUnified { get; init; }
     /// <summary>Full path of a GGUF file; null when the engine needs none.</summary>
     public string? ModelPath { get; init; }
+    /// <summary>What clients must send as a bearer key, and the router to the workers; null for an open server.</summary>
+    public string? ApiKey { get; init; }
     /// <summary>Flags for every worker, as they were written.</summary>
     public IReadOnlyList<string> WorkerArguments { get; init; } = [];
     /// <summary>From the start of the processes to the first generated token. A large model is read from disk in this time.</summary>

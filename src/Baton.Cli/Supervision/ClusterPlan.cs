@@ -30,7 +30,8 @@ internal sealed record ClusterPlan(IReadOnlyList<ChildSpec> Children, Uri Entry)
     private static ClusterPlan Disaggregated(ClusterOptions options, Uri entry, Queue<int> ports)
     {
         List<ChildSpec> children = [];
-        List<string> router = ["router", "--host", options.Host, "--port", Text(options.Port)];
+        string[] keys = options.ApiKey is { } key ? ["--api-key", key, "--worker-api-key", key] : [];
+        List<string> router = ["router", "--host", options.Host, "--port", Text(options.Port), .. keys];
         for (int i = 0; i < options.PrefillWorkers; i++)
         {
             int bootstrapPort = ports.Dequeue();
@@ -63,7 +64,8 @@ internal sealed record ClusterPlan(IReadOnlyList<ChildSpec> Children, Uri Entry)
     private static IEnumerable<string> ForWorker(ClusterOptions options, int dpSize)
     {
         string[] model = options.ModelPath is { } path ? ["--model-path", path] : [];
-        return ["--dp-size", Text(dpSize), .. model, .. options.WorkerArguments];
+        string[] key = options.ApiKey is { } given ? ["--api-key", given] : [];
+        return ["--dp-size", Text(dpSize), .. model, .. key, .. options.WorkerArguments];
     }
 
     private static Uri HttpUrl(string host, int port) => new UriBuilder(Uri.UriSchemeHttp, host, port).Uri;

@@ -78,7 +78,7 @@ internal sealed class Supervisor(
         foreach (ChildSpec child in plan.Children) board.Write("up", $"  {child.Name,-10} {child.Url.GetLeftPart(UriPartial.Authority)}");
         board.Write("up", $"ready after {elapsed.TotalSeconds:0.0} s: {entry}   (Ctrl-C stops everything)");
         board.WriteBare("");
-        board.WriteBare($"""curl {entry}/v1/chat/completions -H 'Content-Type: application/json' -d '{TryBody}'""");
+        board.WriteBare($"""curl {entry}/v1/chat/completions -H 'Content-Type: application/json'{(options.ApiKey is null ? "" : " -H \"Authorization: Bearer $KEY\"")} -d '{TryBody}'""");
         board.WriteBare("");
     }
 

@@ -47,6 +47,20 @@ public sealed class ClusterPlanTests
     }
 
     [Fact]
+    public void A_key_is_asked_for_by_all_and_sent_by_the_router()
+    {
+        ClusterPlan plan = ClusterPlan.Create(new ClusterOptions { ApiKey = "k" }, [1, 2, 3]);
+
+        Assert.Equal(
+            [
+                "prefill-0: serve --disaggregation-mode prefill --host 127.0.0.1 --port 2 --disaggregation-bootstrap-port 1 --dp-size 2 --api-key k",
+                "decode-0: serve --disaggregation-mode decode --host 127.0.0.1 --port 3 --dp-size 2 --api-key k",
+                "router: router --host 127.0.0.1 --port 30000 --api-key k --worker-api-key k --prefill http://127.0.0.1:2 1 --decode http://127.0.0.1:3",
+            ],
+            plan.Children.Select(Line));
+    }
+
+    [Fact]
     public void Too_few_ports_are_refused_with_both_counts()
     {
         ClusterOptions options = new() { PrefillWorkers = 2 };
