@@ -40,9 +40,12 @@ public sealed class BootstrapMetrics : IDisposable
 
     internal void OnRegistered(int rooms) => Interlocked.Add(ref _registered, rooms);
 
-    internal void OnFailed(int rooms) => Interlocked.Add(ref _failed, rooms);
-
-    internal void OnEnded(int rooms) => Interlocked.Add(ref _ended, rooms);
+    internal void OnUpdated(RoomUpdate update)
+    {
+        Interlocked.Add(ref _registered, update.Registered.Count);
+        Interlocked.Add(ref _failed, update.Failed.Count);
+        Interlocked.Add(ref _ended, update.Ended.Count);
+    }
 
     internal void OnAnswered(int hits, int misses)
     {

@@ -72,6 +72,53 @@ public sealed class BatonEngineTests
     }
 
     [Fact]
+    public async Task A_batch_takes_its_ranks_and_rooms_as_lists_and_reports_them_with_each_answer()
+    {
+        await using BatonEngine prefill = await BatonEngine.LoadAsync(TestWorker.Simulated with { Role = WorkerRole.Prefill, DpSize = 2 }, TimeProvider.System);
+        await using BatonEngine decode = await BatonEngine.LoadAsync(TestWorker.Simulated with { Role = WorkerRole.Decode, DpSize = 2 }, TimeProvider.System);
+        int[] prefillRanks = [1, 0, 1], decodeRanks = [0, 1, 1];
+        EngineRequest[] asked = [.. Enumerable.Range(0, 3).Select(i => new EngineRequest
+        {
+            Text = $"request {i}",
+            MaxNewTokens = 3 + i,
+            Bootstrap = prefill.Bootstrap,
+            Room = (1UL << 60) + (ulong)i,
+        })];
+
+        Task<Dictionary<int, GenerationEnd>> first = EndsAsync(prefill, [.. asked.Select((one, i) => one with { RoutedDpRank = prefillRanks[i] })]);
+        // The third one asks prefill's bootstrap server; the old name of the field still counts.
+        Dictionary<int, GenerationEnd> ends = await EndsAsync(decode,
+            [.. asked.Select((one, i) => one with { DataParallelRank = decodeRanks[i], PrefillDpRank = i < 2 ? prefillRanks[i] : null })]);
+
+        Assert.Equal([(0, 1, RankSource.Hint, 3), (1, 0, RankSource.Hint, 4), (1, 1, RankSource.Query, 5)],
+            ends.OrderBy(end => end.Key).Select(end => (end.Value.DpRank.Value, end.Value.PrefillDpRank!.Value.Value, end.Value.RankSource, end.Value.CompletionTokens)));
+        Assert.Equal(prefillRanks, (await first).OrderBy(end => end.Key).Select(end => end.Value.DpRank.Value));
+    }
+
+    [Fact]
+    public async Task A_batch_with_a_bad_rank_or_one_room_twice_is_refused_by_name_and_starts_nothing()
+    {
+        await using BatonEngine engine = await BatonEngine.LoadAsync(TestWorker.Simulated with { Role = WorkerRole.Decode, DpSize = 2 }, TimeProvider.System);
+        EngineRequest good = new() { Text = "a", Bootstrap = new BootstrapAddress("127.0.0.1", 1), Room = 7 };
+
+        BadRequestException rank = await Assert.ThrowsAsync<BadRequestException>(() => EndsAsync(engine, [good, good with { Room = 8, RoutedDpRank = 2 }]));
+        BadRequestException room = await Assert.ThrowsAsync<BadRequestException>(() => EndsAsync(engine, [good, good]));
+
+        Assert.Equal(("routed_dp_rank", "routed_dp_rank=2 out of range [0, 2)"), (rank.Field, rank.Message));
+        Assert.Equal("bootstrap_room", room.Field);
+    }
+
+    private static async Task<Dictionary<int, GenerationEnd>> EndsAsync(BatonEngine engine, IReadOnlyList<EngineRequest> requests)
+    {
+        Dictionary<int, GenerationEnd> ends = [];
+        await foreach (BatchUpdate update in engine.GenerateAsync(requests))
+        {
+            if (update.Update.End is { } end) ends.Add(update.Index, end);
+        }
+        return ends;
+    }
+
+    [Fact]
     public async Task Leaving_the_enumeration_ends_the_request()
     {
         await using BatonEngine engine = await BatonEngine.LoadAsync(

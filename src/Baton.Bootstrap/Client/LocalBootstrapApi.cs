@@ -14,11 +14,13 @@ public sealed class LocalBootstrapApi : IBootstrapApi
     private readonly BootstrapTable _table;
     private readonly RoomQueries _queries;
     private readonly TimeProvider _time;
+    private readonly BootstrapMetrics? _metrics;
 
     /// <summary>Ties the two together: when the instance behind the table changes, what is parked is answered, and its caller sees the new one.</summary>
-    public LocalBootstrapApi(BootstrapTable table, RoomQueries queries, TimeProvider time)
+    /// <param name="metrics">The server's, which counts what comes this way like what comes over HTTP.</param>
+    public LocalBootstrapApi(BootstrapTable table, RoomQueries queries, TimeProvider time, BootstrapMetrics? metrics = null)
     {
-        (_table, _queries, _time) = (table, queries, time);
+        (_table, _queries, _time, _metrics) = (table, queries, time, metrics);
         table.Ranks.InstanceChanged = queries.WakeAll;
     }
 
@@ -69,11 +71,19 @@ public sealed class LocalBootstrapApi : IBootstrapApi
         return Ok();
     }
 
-    public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct) =>
-        _table.Rooms.TryRegister(room, rank, Now) ? Ok() : Full();
+    public ValueTask<BootstrapReply<Done>> RegisterRoomAsync(BootstrapAddress server, BootstrapRoom room, DpRank rank, CancellationToken ct)
+    {
+        if (!_table.Rooms.TryRegister(room, rank, Now)) return Full();
+        _metrics?.OnRegistered(1);
+        return Ok();
+    }
 
-    public ValueTask<BootstrapReply<Done>> UpdateRoomsAsync(BootstrapAddress server, RoomUpdate update, CancellationToken ct) =>
-        _table.Rooms.TryApply(update, Now) ? Ok() : Full();
+    public ValueTask<BootstrapReply<Done>> UpdateRoomsAsync(BootstrapAddress server, RoomUpdate update, CancellationToken ct)
+    {
+        if (!_table.Rooms.TryApply(update, Now)) return Full();
+        _metrics?.OnUpdated(update);
+        return Ok();
+    }
 
     public ValueTask<BootstrapReply<Done>> CheckHealthAsync(BootstrapAddress server, CancellationToken ct) => Ok();
 

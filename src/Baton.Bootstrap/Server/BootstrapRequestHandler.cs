@@ -163,9 +163,7 @@ internal sealed class BootstrapRequestHandler(
             await FullAsync(context);
             return;
         }
-        metrics.OnRegistered(update.Registered.Count);
-        metrics.OnFailed(update.Failed.Count);
-        metrics.OnEnded(update.Ended.Count);
+        metrics.OnUpdated(update);
         await RespondAsync(context, 200, Text, "OK");
     }
 

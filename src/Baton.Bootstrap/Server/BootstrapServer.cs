@@ -49,8 +49,8 @@ public sealed class BootstrapServer : IAsyncDisposable
             HashSeed = options.Seed,
         });
         Queries = new RoomQueries(Table.Rooms, options.Queries, time, TaskCreationOptions.RunContinuationsAsynchronously);
-        Local = new LocalBootstrapApi(Table, Queries, time);
         _metrics = new BootstrapMetrics(Table, Queries, meters);
+        Local = new LocalBootstrapApi(Table, Queries, time, _metrics);
         _collector = new MetricsCollector(meter => ReferenceEquals(meter, _metrics.Meter));
         _application = new Application(new BootstrapRequestHandler(Table, Queries, _metrics, _collector, options, time));
 

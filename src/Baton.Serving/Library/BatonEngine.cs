@@ -19,8 +19,9 @@ namespace Baton.Serving.Library;
 public sealed class BatonEngine : IAsyncDisposable
 {
     private readonly Worker _worker;
+    private readonly ILogger _logger;
 
-    private BatonEngine(Worker worker) => _worker = worker;
+    private BatonEngine(Worker worker, ILoggerFactory loggers) => (_worker, _logger) = (worker, loggers.CreateLogger<BatonEngine>());
 
     public ITextModel Model => _worker.Text;
 
@@ -33,8 +34,11 @@ public sealed class BatonEngine : IAsyncDisposable
     /// <param name="options">As <c>baton serve</c>'s; what concerns HTTP is not looked at.</param>
     /// <exception cref="System.ComponentModel.DataAnnotations.ValidationException">An option is out of range.</exception>
     /// <exception cref="Core.Engine.EngineException">The model cannot be served.</exception>
-    public static async Task<BatonEngine> LoadAsync(ServeOptions options, TimeProvider time, ILoggerFactory? loggers = null, CancellationToken ct = default) =>
-        new(await WorkerBuilder.BuildAsync(options, httpPort: 0, time, loggers ?? NullLoggerFactory.Instance, ct));
+    public static async Task<BatonEngine> LoadAsync(ServeOptions options, TimeProvider time, ILoggerFactory? loggers = null, CancellationToken ct = default)
+    {
+        loggers ??= NullLoggerFactory.Instance;
+        return new(await WorkerBuilder.BuildAsync(options, httpPort: 0, time, loggers, ct), loggers);
+    }
 
     /// <summary>A conversation as the tokens of a prompt, for <see cref="EngineRequest.InputIds"/>.</summary>
     /// <exception cref="ChatTemplateException">An unknown role, or a model without a chat template.</exception>
@@ -45,15 +49,24 @@ public sealed class BatonEngine : IAsyncDisposable
     /// <exception cref="CallFailedException">The request failed; see <see cref="CallFailedException.Failure"/>.</exception>
     public async IAsyncEnumerable<GenerationUpdate> GenerateAsync(EngineRequest request, [EnumeratorCancellation] CancellationToken ct = default)
     {
-        using CallRun run = CallRun.Start(_worker, Plan(request));
-        Answer answer = run.Runs[0].Answer;
-        StreamPosition given = default;
-        await foreach (int _ in run.NewsAsync(ct))
+        await foreach (BatchUpdate update in GenerateAsync([request], ct)) yield return update.Update;
+    }
+
+    /// <summary>Generates one answer a request, side by side: each has its own ranks and its own room. Leaving the enumeration early ends them all.</summary>
+    /// <exception cref="BadRequestException">A value of some request is not allowed; nothing was started.</exception>
+    /// <exception cref="CallFailedException">A request failed, and the others were given up with it.</exception>
+    public async IAsyncEnumerable<BatchUpdate> GenerateAsync(IReadOnlyList<EngineRequest> requests, [EnumeratorCancellation] CancellationToken ct = default)
+    {
+        using CallRun run = CallRun.Start(_worker, Plan(requests));
+        StreamPosition[] given = new StreamPosition[run.Runs.Count];
+        await foreach (int index in run.NewsAsync(ct))
         {
-            if (CallRun.FailureOf(run.Runs[0]) is { } failure) throw new CallFailedException(failure);
-            yield return new GenerationUpdate(
-                answer.VisibleText[given.Text..].ToString(), [.. answer.Tokens.Skip(given.Tokens)], answer.End, answer.MatchedStop);
-            given = new StreamPosition(answer.VisibleLength, answer.Tokens.Count);
+            if (CallRun.FailureOf(run.Runs[index]) is { } failure) throw new CallFailedException(failure);
+            Answer answer = run.Runs[index].Answer;
+            StreamPosition before = given[index];
+            given[index] = new StreamPosition(answer.VisibleLength, answer.Tokens.Count);
+            yield return new BatchUpdate(index, new GenerationUpdate(
+                answer.VisibleText[before.Text..].ToString(), [.. answer.Tokens.Skip(before.Tokens)], answer.End, answer.MatchedStop));
         }
     }
 
@@ -63,10 +76,21 @@ public sealed class BatonEngine : IAsyncDisposable
     /// <summary>Ends the requests inside with <see cref="FailureReason.ShuttingDown"/> and frees the model.</summary>
     public ValueTask DisposeAsync() => _worker.DisposeAsync();
 
-    private GenerationCall Plan(EngineRequest request)
+    private GenerationCall Plan(IReadOnlyList<EngineRequest> requests)
     {
-        using JsonDocument body = JsonDocument.Parse(request.ToBody());
-        return GenerateReader.Read(body.RootElement, _worker.Calls, headerRank: null);
+        if (requests.Count == 0) throw new BadRequestException(null, "A batch needs at least one request.");
+        List<PlannedSequence> sequences = [];
+        HashSet<ulong> rooms = [];
+        foreach (EngineRequest request in requests)
+        {
+            if (request.Room is { } room and not 0 && !rooms.Add(room))
+                throw new BadRequestException("bootstrap_room", $"bootstrap_room: {room} is there twice; every request needs a room of its own.");
+            using JsonDocument body = JsonDocument.Parse(request.ToBody());
+            GenerationCall call = GenerateReader.Read(body.RootElement, _worker.Calls, headerRank: null);
+            if (call.UsesDeprecatedRank) _logger.DeprecatedRank(call.DeprecatedRankDiffers ? "; both were given and differ, and routed_dp_rank counts" : "");
+            sequences.AddRange(call.Sequences);
+        }
+        return new GenerationCall { Sequences = sequences, IsList = requests.Count > 1 };
     }
 
     private readonly record struct StreamPosition(int Text, int Tokens);

@@ -4,7 +4,7 @@ using Baton.Core.Ids;
 
 namespace Baton.Serving.Library;
 
-/// <summary>One prompt for <see cref="BatonEngine.GenerateAsync"/>. Values are checked as those of <c>/generate</c> are, and refused by the same names.</summary>
+/// <summary>One prompt for <see cref="BatonEngine"/>. Values are checked as those of <c>/generate</c> are, and refused by the same names.</summary>
 public sealed record EngineRequest
 {
     /// <summary>The whole prompt as text; or give <see cref="InputIds"/>.</summary>
@@ -102,6 +102,10 @@ public sealed record EngineRequest
         json.WriteEndArray();
     }
 }
+
+/// <summary>News of one request of a batch.</summary>
+/// <param name="Index">Its place in the batch, from 0.</param>
+public sealed record BatchUpdate(int Index, GenerationUpdate Update);
 
 /// <summary>What is new since the last update.</summary>
 /// <param name="Text">Complete characters; may be empty.</param>

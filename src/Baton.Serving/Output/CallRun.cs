@@ -1,4 +1,5 @@
 using Baton.Core.Failures;
+using Baton.Core.Requests;
 using Baton.Serving.Requests;
 using Baton.Serving.Workers;
 
@@ -33,6 +34,8 @@ public sealed class CallRun : IDisposable
                 started._runs.Add(run);
                 continue;
             }
+            // Decode's half of the call waits for each of its rooms, those behind the refused one too.
+            worker.Refuse(call.Sequences.Skip(started._runs.Count + 1).Select(one => one.Bootstrap).OfType<BootstrapInfo>(), failure!);
             started.Dispose();
             throw new CallFailedException(failure!);
         }

@@ -113,6 +113,13 @@ public sealed class Worker : IAsyncDisposable
         foreach (BootstrapRoom room in RefusedRooms.In(body)) rooms.Refuse(new BootstrapInfo(bootstrap, room, null), failure);
     }
 
+    /// <summary>A request with these rooms ends before it begins: on prefill, decode's half of it hears why instead of waiting.</summary>
+    public void Refuse(IEnumerable<BootstrapInfo> rooms, RequestFailure failure)
+    {
+        if (_parts.Rooms is not { } known) return;
+        foreach (BootstrapInfo room in rooms) known.Refuse(room, failure);
+    }
+
     /// <summary>Ends requests by id, as SGLang's abort: an id is a prefix of the ids that batches and samples made from it.</summary>
     public void Abort(string? rid, bool all) => Live.Abort(rid, all);
 

@@ -51,6 +51,76 @@ public sealed class DisaggregationTests
         Assert.Equal(200, (await prefill).Status);
     }
 
+    [Theory]
+    [InlineData("""{"text":"hello","disagg_prefill_dp_rank":2}""")]
+    [InlineData("""{"text":"hello","stream":true,"disagg_prefill_dp_rank":2}""")]
+    public async Task A_hint_beyond_the_prefill_ranks_is_a_400_that_names_field_value_and_range_as_soon_as_decode_knows_them(string body)
+    {
+        await using TestPair pair = await TestPair.StartAsync(TestWorker.Simulated with { DpSize = 2 });
+
+        Reply decode = await pair.Decode.PostAsync("/generate", pair.Leg(body, TestPair.NextRoom()));
+        Reply prefill = await pair.Prefill.PostAsync("/generate", pair.Leg(body, TestPair.NextRoom()));
+
+        Assert.Equal((400, 400), (decode.Status, prefill.Status));
+        Assert.Contains("disagg_prefill_dp_rank is 2", decode.Body, StringComparison.Ordinal);
+        Assert.Contains("[0, 2)", decode.Body, StringComparison.Ordinal);
+        Assert.Contains("disagg_prefill_dp_rank=2 out of range [0, 2)", prefill.Body, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(LoadBalanceMethod.FollowBootstrapRoom)]
+    [InlineData(LoadBalanceMethod.LeastWork)]
+    public async Task When_prefill_refuses_a_bad_body_decode_hears_of_it_at_once(LoadBalanceMethod method)
+    {
+        await using TestPair pair = await TestPair.StartAsync(TestWorker.Simulated with { DpSize = 2, LoadBalanceMethod = method });
+        const string Body = """{"text":"hello","sampling_params":{"max_new_tokens":4}}""";
+        long room = TestPair.NextRoom();
+
+        Task<Reply> decode = pair.Decode.PostAsync("/generate", pair.Leg(Body, room));
+        Reply prefill = await pair.Prefill.PostAsync("/generate", pair.Leg(Body, room, ("routed_dp_rank", 2)));
+
+        Assert.Equal(400, prefill.Status);
+        Assert.InRange((await decode).Status, 400, 599);
+        Assert.Contains("routed_dp_rank=2", (await decode).Body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task When_prefill_refuses_one_of_a_batch_decode_hears_of_all_its_rooms()
+    {
+        await using TestPair pair = await TestPair.StartAsync(
+            TestWorker.Simulated with { DpSize = 2, LoadBalanceMethod = LoadBalanceMethod.FollowBootstrapRoom });
+        long even = TestPair.NextRoom() & ~1L;
+        JsonArray rooms = [even, even + 1, even + 2];
+        for (int i = 0; i < 4; i++) TestPair.NextRoom();
+        const string Batch = """{"text":["a","b","c"],"sampling_params":{"max_new_tokens":4}}""";
+
+        Task<Reply>[] decode = [.. Enumerable.Range(0, 3).Select(i =>
+            pair.Decode.PostAsync("/generate", pair.Leg("""{"text":"a","sampling_params":{"max_new_tokens":4}}""", even + i)))];
+        Reply prefill = await pair.Prefill.PostAsync("/generate", pair.Leg(Batch, 0, ("bootstrap_room", rooms), ("routed_dp_rank", 0)));
+
+        Assert.Equal(409, prefill.Status);
+        // The first one was good: it may have been through before the second was refused.
+        foreach (Task<Reply> one in decode.Skip(1)) Assert.InRange((await one).Status, 400, 599);
+        await decode[0];
+    }
+
+    [Fact]
+    public async Task Metrics_of_a_prefill_worker_include_those_of_its_bootstrap_server()
+    {
+        await using TestPair pair = await TestPair.StartAsync(TestWorker.Simulated with { DpSize = 2 });
+        await pair.GenerateAsync("""{"text":"hello","sampling_params":{"max_new_tokens":4}}""");
+
+        Reply worker = await pair.Prefill.GetAsync("/metrics");
+        using HttpClient http = new();
+        Uri metrics = new($"http://127.0.0.1:{pair.BootstrapPort}/metrics");
+        using CancellationTokenSource deadline = new(TestWorker.Patience);
+        // Counted behind the write that answers decode: the answer may be here first.
+        while (!(await http.GetStringAsync(metrics, deadline.Token)).Contains("baton_bootstrap_rooms_registered_total 1", StringComparison.Ordinal))
+            await Task.Delay(5, deadline.Token);
+
+        Assert.Contains("baton_bootstrap_ranks_registered", worker.Body, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_rank_conflict_is_a_409_on_prefill_and_decode_hears_of_it_at_once()
     {

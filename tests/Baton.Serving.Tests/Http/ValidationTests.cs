@@ -132,6 +132,40 @@ public sealed class ValidationTests : IAsyncLifetime
         Assert.Equal("Invalid X-Data-Parallel-Rank header: must be an integer, got 'one'", (string)bad.Json["error"]!["message"]!);
     }
 
+    public static TheoryData<string, string> Routes => new()
+    {
+        { "/generate", """{"text":"a","RANKS"}""" },
+        { "/v1/completions", """{"prompt":"a","max_tokens":1,"RANKS"}""" },
+        { "/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"max_tokens":1,"RANKS"}""" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Routes))]
+    public async Task On_every_route_the_header_goes_before_the_body_and_the_field_before_its_old_name(string path, string body)
+    {
+        string With(string ranks) => body.Replace("\"RANKS\"", ranks, StringComparison.Ordinal);
+
+        Reply header = await _worker.PostAsync(path, With("\"routed_dp_rank\":0"), ("x-data-parallel-rank", "1"));
+        int afterHeader = StepsOf(1);
+        Reply old = await _worker.PostAsync(path, With("\"data_parallel_rank\":1"));
+        int afterOld = StepsOf(1);
+        Reply both = await _worker.PostAsync(path, With("\"data_parallel_rank\":1,\"routed_dp_rank\":0"));
+        Reply outside = await _worker.PostAsync(path, With("\"routed_dp_rank\":-1"));
+        Reply oldOutside = await _worker.PostAsync(path, With("\"data_parallel_rank\":2"));
+        Reply headerOutside = await _worker.PostAsync(path, With("\"routed_dp_rank\":0"), ("X-Data-Parallel-Rank", "2"));
+
+        Assert.Equal([200, 200, 200, 400, 400, 400], new[] { header, old, both, outside, oldOutside, headerOutside }.Select(reply => reply.Status));
+        Assert.True(afterHeader > 0 && afterOld > afterHeader, $"{afterHeader} steps of rank 1, then {afterOld}");
+        Assert.Equal(afterOld, StepsOf(1));
+        Assert.Equal("true", old.Headers.GetValues("Deprecation").Single());
+        Assert.False(header.Headers.Contains("Deprecation"));
+        Assert.Equal(
+            ["routed_dp_rank=-1 out of range [0, 2)", "data_parallel_rank=2 out of range [0, 2)", "X-Data-Parallel-Rank=2 out of range [0, 2)"],
+            new[] { outside, oldOutside, headerOutside }.Select(reply => (string)reply.Json["error"]!["message"]!));
+    }
+
+    private int StepsOf(int rank) => (int)_worker.Worker.Ranks[rank].Rank.Load.StepCount;
+
     [Fact]
     public async Task The_deprecated_rank_still_works_and_says_so()
     {
