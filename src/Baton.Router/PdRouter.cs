@@ -8,7 +8,7 @@ using Baton.Router.Workers;
 
 namespace Baton.Router;
 
-/// <summary>Decides where requests go: which pair, which ranks, which rooms. Synchronous; owns nothing but memory.</summary>
+/// <summary>Decides where requests go: which pair, which ranks, which rooms. Synchronous, thread-safe; owns nothing but memory.</summary>
 /// <remarks>
 /// The HTTP server and the simulator call the same methods. Time is an argument and randomness comes from the seed, so the
 /// same calls give the same routes.
@@ -19,6 +19,7 @@ public sealed class PdRouter
     private readonly RouterRandom _random;
     private readonly RoomIssuer _rooms;
     private readonly RankChooser _ranks;
+    private readonly Lock _choosing = new();
 
     /// <exception cref="ArgumentException">A policy name that is not in <see cref="RoutingPolicies"/>.</exception>
     public PdRouter(RouterOptions options, WorkerFleet fleet, ulong seed)
@@ -52,6 +53,12 @@ public sealed class PdRouter
     {
         WorkerFleet.Snapshot fleet = Fleet.Now;
         if (RefuseModel(query.Facts, fleet) is { } unknown) return (null, unknown);
+        // One choice at a time: the next one has to see this one's credits, and its probe of a half-open breaker.
+        lock (_choosing) return ChooseAlone(query, fleet, now);
+    }
+
+    private (Route? Route, RouterError? Error) ChooseAlone(in RouteQuery query, WorkerFleet.Snapshot fleet, TimeSpan now)
+    {
         (Candidate? prefill, Candidate? decode, RouterError? error, string p, string d) = Select(query, fleet, now, isDryRun: false);
         if (error is not null) return (null, error);
         BootstrapRoom[] rooms = prefill is null ? [] : new BootstrapRoom[query.Facts.SequenceCount];
