@@ -13,6 +13,7 @@ internal static class BatonCommands
         yield return BootstrapCommand.Create(ProductionClock.Time);
         yield return BenchCommand.Create(ProductionClock.Time);
         yield return SimulateCommand.Create(ProductionClock.Time);
+        yield return ConformanceCommand.Create(ProductionClock.Time);
         yield return DoctorCommand.Create(ProductionClock.Time);
     }
 }

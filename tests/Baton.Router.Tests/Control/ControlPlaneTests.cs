@@ -1,12 +1,12 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
+using Baton.Bench.Conformance;
 using Baton.Core.Ids;
 using Baton.Router.Control;
 using Baton.Router.Tests.Http;
 using Baton.Router.Trouble;
 using Baton.Router.Workers;
-using Baton.Testing.Http;
 
 namespace Baton.Router.Tests.Control;
 

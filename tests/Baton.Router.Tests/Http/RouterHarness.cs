@@ -1,8 +1,8 @@
 using System.Text;
+using Baton.Bench.Conformance;
 using Baton.Core.Ids;
 using Baton.Router.Http;
 using Baton.Router.Workers;
-using Baton.Testing.Http;
 
 namespace Baton.Router.Tests.Http;
 

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net.Http.Headers;
 using System.Text;
-using Baton.Testing.Http;
+using Baton.Bench.Conformance;
 
 namespace Baton.Router.Tests.Http;
 

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text.Json;
+using Baton.Bench.Conformance;
 using Baton.Router.Workers;
-using Baton.Testing.Http;
 
 namespace Baton.Router.Tests.Http;
 

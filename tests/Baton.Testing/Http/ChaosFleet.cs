@@ -1,3 +1,5 @@
+using Baton.Bench.Conformance;
+
 namespace Baton.Testing.Http;
 
 /// <summary>Scripted workers that misbehave by seed: they refuse, hang, reset, cut streams, answer errors and garbage, and fall ill and recover.</summary>

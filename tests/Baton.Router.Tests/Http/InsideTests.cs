@@ -1,0 +1,80 @@
+using System.Net;
+using System.Text.Json;
+using Baton.Bench.Conformance;
+using Baton.Core.Ids;
+using Baton.Router.Trouble;
+using Baton.Router.Workers;
+
+namespace Baton.Router.Tests.Http;
+
+/// <summary>What the conformance list cannot see from outside.</summary>
+public sealed class InsideTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly RouterOptions Once = new() { Retry = new RetryOptions { IsEnabled = false } };
+
+    private static Task Ok(ScriptedExchange exchange) => exchange.RespondAsync(200, """{"text":"hello","meta_info":{}}""");
+
+    private static JsonElement Json(string text) => JsonDocument.Parse(text).RootElement;
+
+    private static async Task<JsonElement> ErrorOf(HttpResponseMessage answer) => Json(await answer.Content.ReadAsStringAsync()).GetProperty("error");
+
+    [Fact]
+    public async Task A_prefill_that_cannot_bear_a_cut_is_left_to_finish()
+    {
+        TaskCompletionSource decodeClosed = new(TaskCreationOptions.RunContinuationsAsynchronously), go = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ScriptedWorker prefill = new(async e =>
+        {
+            await go.Task;
+            await Ok(e);
+        });
+        await using ScriptedWorker decode = new(e => HangThen(e, decodeClosed));
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode]);
+        using CancellationTokenSource leave = new();
+
+        Task<HttpResponseMessage> asked = harness.PostAsync("/generate", """{"text":"a"}""", ct: leave.Token);
+        await RouterHarness.Until(() => !prefill.Seen.IsEmpty && !decode.Seen.IsEmpty, "both legs arrived");
+        await leave.CancelAsync();
+        await decodeClosed.Task.WaitAsync(Patience);
+        await RouterHarness.Until(() => harness.CreditsOut == 1, "decode's credit is back and prefill's is not");
+        bool prefillRuns = harness.Server.Router.Fleet.Now.Prefill[0].InFlight == 1;
+        go.SetResult();
+
+        Assert.True(prefillRuns);
+        await RouterHarness.Until(() => harness.CreditsOut == 0, "prefill's credit is back too");
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => asked);
+    }
+
+    [Fact]
+    public void An_ipv6_prefill_keeps_its_brackets_in_bootstrap_host()
+    {
+        Worker worker = new("w1", new WorkerSpec { Url = WorkerSpec.ParseUrl("http://[::1]:30000"), Role = WorkerRole.Prefill });
+
+        Assert.Equal(("[::1]", "http://[::1]:30000"), (worker.BootstrapHost, worker.Url));
+    }
+
+    [Theory]
+    [InlineData(VerifyMode.Warn, HttpStatusCode.OK)]
+    [InlineData(VerifyMode.Fail, HttpStatusCode.InternalServerError)]
+    public async Task An_answer_from_another_rank_is_counted_or_refused(VerifyMode mode, HttpStatusCode expected)
+    {
+        await using ScriptedWorker prefill = new(Ok), decode = new(e => e.RespondAsync(200, """{"text":"a","meta_info":{"dp_rank": 7}}"""), """{"dp_size":2}""");
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode], Once with { VerifyDpRank = mode });
+
+        using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"text":"a"}""");
+        string metrics = await harness.Client.GetStringAsync("/metrics");
+
+        Assert.Equal(expected, answer.StatusCode);
+        if (mode == VerifyMode.Fail) Assert.Equal("dp_rank_mismatch", (await ErrorOf(answer)).GetProperty("code").GetString());
+        Assert.Contains("baton_dp_rank_mismatch_total 1", metrics, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_rank_is_no_part_of_a_workers_address() => Assert.Throws<FormatException>(() => WorkerSpec.ParseUrl("http://host@3:8080"));
+
+    private static async Task HangThen(ScriptedExchange exchange, TaskCompletionSource closed)
+    {
+        await exchange.HangAsync();
+        closed.TrySetResult();
+    }
+}
