@@ -60,15 +60,16 @@ public sealed class RoomTable
     /// <summary>Applies a batch; false when the table was full on the way. What came before stays, and the whole may be sent again.</summary>
     public bool TryApply(RoomUpdate update, TimeSpan now)
     {
-        foreach ((BootstrapRoom room, DpRank rank) in update.Registered)
-        {
-            if (!TryRegister(room, rank, now)) return false;
-        }
+        // What makes space comes first: in a full table, ends behind registrations would never be reached, however often the batch came.
+        foreach (BootstrapRoom room in update.Ended) Remove(room);
         foreach ((BootstrapRoom room, RequestFailure failure) in update.Failed)
         {
             if (!TryFail(room, failure, now)) return false;
         }
-        foreach (BootstrapRoom room in update.Ended) Remove(room);
+        foreach ((BootstrapRoom room, DpRank rank) in update.Registered)
+        {
+            if (!TryRegister(room, rank, now)) return false;
+        }
         return true;
     }
 

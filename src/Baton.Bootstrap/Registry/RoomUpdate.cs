@@ -3,7 +3,7 @@ using Baton.Core.Ids;
 
 namespace Baton.Bootstrap.Registry;
 
-/// <summary>A batch of news about rooms. Applied in the order registered, failed, ended; sending it twice is harmless.</summary>
+/// <summary>A batch of news about rooms. Applied in the order ended, failed, registered, so that what makes space comes first; sending it twice is harmless.</summary>
 public sealed record RoomUpdate
 {
     public IReadOnlyList<KeyValuePair<BootstrapRoom, DpRank>> Registered { get; init; } = [];

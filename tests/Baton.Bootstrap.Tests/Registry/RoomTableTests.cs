@@ -214,4 +214,18 @@ public sealed class RoomTableTests
 
         public void OnRoom(BootstrapRoom room, RoomAnswer answer) => Told.Add((room.Value, answer.Rank!.Value.Value));
     }
+
+    [Fact]
+    public void A_batch_that_ends_rooms_makes_space_for_those_that_it_registers()
+    {
+        RoomTable table = new(new RoomTableOptions { Capacity = 1 });
+        BootstrapRoom old = new(7), next = new(8);
+        Assert.True(table.TryRegister(old, DpRank.Zero, TimeSpan.Zero));
+
+        bool isTaken = table.TryApply(new RoomUpdate { Registered = [new(next, new DpRank(1))], Ended = [old] }, TimeSpan.Zero);
+
+        Assert.True(isTaken);
+        Assert.Equal(new DpRank(1), table.Find(next, TimeSpan.Zero).Rank);
+        Assert.True(table.Find(old, TimeSpan.Zero).IsUnknown);
+    }
 }
