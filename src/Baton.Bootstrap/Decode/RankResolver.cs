@@ -59,6 +59,15 @@ public sealed partial class RankResolver : IRankResolver, IAsyncDisposable
         }
     }
 
+    /// <summary>When the room that waits longest has to have its answer; null when none waits.</summary>
+    public TimeSpan? NextDeadline
+    {
+        get
+        {
+            lock (_lock) return _deadlines.First?.Value.Deadline;
+        }
+    }
+
     /// <summary>The cached topology, for <c>/server_info</c> and tests; null when the address is unknown or its instance was lost.</summary>
     public PrefillTopology? TopologyOf(BootstrapAddress address)
     {

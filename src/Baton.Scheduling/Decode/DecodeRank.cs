@@ -20,7 +20,13 @@ public sealed class DecodeRank : EngineRank
     }
 
     private DecodeRank(RankInbox inbox, IEngine engine, IKvReceiver receiver, IRankResolver resolver, SchedulerOptions options)
-        : base(inbox, engine, new DecodeScheduler(engine.Info, options, inbox, receiver, resolver)) => _receiver = receiver;
+        : this(inbox, engine, receiver, new DecodeScheduler(engine.Info, options, inbox, receiver, resolver))
+    {
+    }
+
+    /// <summary>With a scheduler of its own: the simulator plants bugs in one.</summary>
+    internal DecodeRank(RankInbox inbox, IEngine engine, IKvReceiver receiver, DecodeScheduler scheduler)
+        : base(inbox, engine, scheduler) => _receiver = receiver;
 
     protected override void Dispose(bool disposing)
     {

@@ -15,8 +15,9 @@ namespace Baton.Scheduling.Decode;
 /// prealloc queue (resolve, then reserve) → transfer queue (claimed, importing) → running batch → end. A sequence that loses its
 /// cells waits in the retracted queue and computes prompt and answer here again, a chunk a step beside the running rows: its KV
 /// exists nowhere else any more, and the tokens come out the same. While one waits there nothing new is reserved.
+/// What is <c>internal virtual</c> is so for the simulator's planted bugs; the product has no other implementation.
 /// </remarks>
-public sealed class DecodeScheduler : IScheduler
+public class DecodeScheduler : IScheduler, IAuditedScheduler
 {
     private readonly SchedulerOptions _options;
     private readonly EngineInfo _engine;
@@ -117,6 +118,14 @@ public sealed class DecodeScheduler : IScheduler
         load.TotalTokens = _batch.CountTokens() + _prealloc.TokenCount + _transfer.TokenCount + _waiting.TokenCount;
     }
 
+    void IAuditedScheduler.Audit(RankAudit audit)
+    {
+        _slots.Audit(audit);
+        audit.KnownRooms = _rooms.Count;
+        foreach (DecodeSequence sequence in _book.All)
+            audit.Requests.Add(new RequestAudit(sequence.Id, !sequence.IsLocal, sequence.Stage.ToString(), DeadlineOf(sequence), sequence.Slot));
+    }
+
     private void Enqueue(GenerationRequest request, TimeSpan now)
     {
         if (_limits.Check(request) is { } tooLong)
@@ -186,7 +195,7 @@ public sealed class DecodeScheduler : IScheduler
     {
         foreach (DecodeSequence sequence in _complete)
         {
-            if (!sequence.HasEnded && sequence.IsComputed) TakeOver(sequence, now);
+            if (!sequence.HasEnded && IsHandedOver(sequence)) TakeOver(sequence, now);
         }
         _complete.Clear();
     }
@@ -340,11 +349,17 @@ public sealed class DecodeScheduler : IScheduler
             if (_slots.Owner(import.Sequence) is not { } sequence) continue;
             sequence.ComputedTokens = import.Range.End;
             _book.ReportProgress(sequence);
-            if (sequence.IsComputed && sequence.First is not null) TakeOver(sequence, now);
+            if (IsHandedOver(sequence)) TakeOver(sequence, now);
         }
     }
 
-    /// <summary>All positions are cells and the first token is known: from here on the sequence is ours alone.</summary>
+    /// <summary>All positions are cells and the first token is known.</summary>
+    internal virtual bool IsHandedOver(DecodeSequence sequence) => sequence.IsComputed && sequence.First is not null;
+
+    /// <summary>Gives slot and cells back.</summary>
+    internal virtual void Release(DecodeSequence sequence) => _slots.Release(sequence);
+
+    /// <summary>From here on the sequence is ours alone.</summary>
     private void TakeOver(DecodeSequence sequence, TimeSpan now)
     {
         FirstToken first = sequence.First!;
@@ -377,7 +392,7 @@ public sealed class DecodeScheduler : IScheduler
         if (!sequence.IsLocal) _rooms.Remove(sequence.Room);
         if (sequence.Stage == DecodeStage.Reserving) _resolvedCount--;
         if (!_batch.Remove(sequence) && !_transfer.Remove(sequence) && !_prealloc.Remove(sequence)) _waiting.Remove(sequence);
-        if (sequence.HasSlot) _slots.Release(sequence);
+        if (sequence.HasSlot) Release(sequence);
         TimeSpan handover = sequence is { LastFrameAt: { } last, ClaimedAt: { } claimed } ? last - claimed : TimeSpan.Zero;
         _book.End(sequence, sequence.ToEnd(kind, _book.DpRank, failure, now) with
         {

@@ -17,7 +17,7 @@ namespace Baton.Scheduling.Prefill;
 /// and gives its cells back when a claimed prompt needs them. Cells are held until decode has everything or the room fails, and a
 /// failure goes to decode before they are given back.
 /// </remarks>
-public sealed class PrefillScheduler : IScheduler
+public sealed class PrefillScheduler : IScheduler, IAuditedScheduler
 {
     private readonly SchedulerOptions _options;
     private readonly EngineInfo _engine;
@@ -111,6 +111,22 @@ public sealed class PrefillScheduler : IScheduler
         load.InflightQueue = _inflight.Count;
         load.UsedCells = _slots.UsedCells;
         load.TotalTokens = _bootstrap.TokenCount + _waiting.TokenCount + _slots.UsedCells;
+    }
+
+    void IAuditedScheduler.Audit(RankAudit audit)
+    {
+        _slots.Audit(audit);
+        audit.KnownRooms = _rooms.Count;
+        foreach (PrefillSequence sequence in _book.All)
+        {
+            string stage = (sequence.IsWanted, sequence.HasSlot) switch
+            {
+                (false, false) => "Bootstrap",
+                (true, false) => "Waiting",
+                _ => sequence.IsComputed ? "Inflight" : "Computing",
+            };
+            audit.Requests.Add(new RequestAudit(sequence.Id, !sequence.IsLocal, stage, DeadlineOf(sequence), sequence.Slot));
+        }
     }
 
     private void Enqueue(GenerationRequest request, TimeSpan now)

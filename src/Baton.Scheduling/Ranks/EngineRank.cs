@@ -61,6 +61,9 @@ public abstract class EngineRank : IRank
         Publish(now);
     }
 
+    /// <summary>For a checker, between two turns.</summary>
+    internal void Audit(RankAudit audit) => ((IAuditedScheduler)_scheduler).Audit(audit);
+
     public void Dispose()
     {
         Dispose(disposing: true);

@@ -1,6 +1,7 @@
 using Baton.Core.Engine;
 using Baton.Core.Ids;
 using Baton.Core.Kv;
+using Baton.Scheduling.Ranks;
 
 namespace Baton.Scheduling.Sequences;
 
@@ -62,6 +63,16 @@ internal sealed class SlotTable<T> where T : LiveSequence
             Free(slot);
         }
         _closing.Clear();
+    }
+
+    public void Audit(RankAudit audit)
+    {
+        (audit.CellCount, audit.FreeCells) = (_cells.CellCount, _cells.FreeCount);
+        for (int slot = 0; slot < _owners.Length; slot++)
+        {
+            RequestId? owner = _owners[slot] is { HasEnded: false } live ? live.Id : null;
+            audit.Slots.Add(new SlotAudit(_cells.HeldBy(new SequenceId(slot)), owner, _closing.Contains(new SequenceId(slot))));
+        }
     }
 
     private void Free(SequenceId slot)

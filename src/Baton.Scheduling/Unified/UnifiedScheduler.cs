@@ -9,7 +9,7 @@ namespace Baton.Scheduling.Unified;
 
 /// <summary>Both phases on one rank: continuous batching with chunked prefill, first come first served.</summary>
 /// <remarks>inbox → waiting → running batch (prompt chunks, then a row a step) → end. Retraction goes back to waiting.</remarks>
-public sealed class UnifiedScheduler : IScheduler
+public sealed class UnifiedScheduler : IScheduler, IAuditedScheduler
 {
     private readonly SchedulerOptions _options;
     private readonly PromptLimits _limits;
@@ -74,6 +74,13 @@ public sealed class UnifiedScheduler : IScheduler
         load.WaitingRequests = _waiting.Count;
         load.TotalTokens = _batch.CountTokens() + _waiting.TokenCount;
         load.UsedCells = _slots.UsedCells;
+    }
+
+    void IAuditedScheduler.Audit(RankAudit audit)
+    {
+        _slots.Audit(audit);
+        foreach (LiveSequence sequence in _book.All)
+            audit.Requests.Add(new RequestAudit(sequence.Id, false, sequence.HasSlot ? "Running" : "Waiting", sequence.HasSlot ? null : sequence.QueuedAt + _options.QueueTimeout, sequence.Slot));
     }
 
     private void Enqueue(GenerationRequest request, TimeSpan now)

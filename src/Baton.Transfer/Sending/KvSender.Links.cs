@@ -7,7 +7,7 @@ using Baton.Transfer.Wire;
 namespace Baton.Transfer.Sending;
 
 /// <summary>What decode ranks say, and what their links do.</summary>
-public sealed partial class KvSender
+public partial class KvSender
 {
     private TimeSpan _nextReview;
 
@@ -81,7 +81,7 @@ public sealed partial class KvSender
             if (open.Link is not null) Refuse(link, frame.Claim, frame.Room, Duplicate(frame.Room, open.Link));
             else Join(open, link, frame.Claim, frame.PromptTokens, events);
         }
-        else if (_ended.TryGet(frame.Room, out EndedRooms.EndedRoom ended))
+        else if (HasEnded(frame.Room, out EndedRooms.EndedRoom ended))
         {
             Refuse(link, frame.Claim, frame.Room, ended.Failure ?? Unknown(frame.Room, "was delivered already"));
         }

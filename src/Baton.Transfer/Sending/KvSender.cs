@@ -17,7 +17,7 @@ namespace Baton.Transfer.Sending;
 /// </remarks>
 /// <param name="inbox">Where this rank's listener posts links and frames. Disposed with the sender.</param>
 /// <param name="directory">Which rank of this worker holds a room, or null while nobody knows. Any thread may write it; it is asked on this one.</param>
-public sealed partial class KvSender(
+public partial class KvSender(
     KvInbox inbox, KvIdentity self, TransferOptions options, Func<BootstrapRoom, DpRank?> directory, ILogger logger) : IKvSender
 {
     private readonly Dictionary<BootstrapRoom, SenderRoom> _rooms = [];
@@ -142,7 +142,26 @@ public sealed partial class KvSender(
         _early.Clear();
         _links.Clear();
         inbox.Dispose();
+        GC.SuppressFinalize(this);
     }
+
+    /// <summary>For a checker: what this sender keeps for claims that came before their request, and for rooms that ended.</summary>
+    internal SenderAudit Audit()
+    {
+        BootstrapRoom? revived = null;
+        TimeSpan? oldest = null;
+        foreach ((BootstrapRoom room, EarlyClaim early) in _early)
+        {
+            if (_ended.TryGet(room, out _)) revived = room;
+            if (oldest is not { } least || early.Until < least) oldest = early.Until;
+        }
+        long excess = 0;
+        foreach (SenderLink link in _links.Values) excess = Math.Max(excess, -link.Available);
+        return new SenderAudit(_early.Count, oldest, _ended.Count, revived, excess);
+    }
+
+    /// <summary>Virtual for the simulator, which plants a sender that forgets its ended rooms.</summary>
+    internal virtual bool HasEnded(BootstrapRoom room, out EndedRooms.EndedRoom ended) => _ended.TryGet(room, out ended);
 
     private SenderRoom Claimed(BootstrapRoom room) => _rooms.TryGetValue(room, out SenderRoom? open) && open.Link is not null
         ? open

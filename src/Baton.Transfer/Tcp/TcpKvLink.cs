@@ -78,23 +78,7 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
     private void Note(in KvFrame frame)
     {
         if (gate is null) return;
-        lock (gate)
-        {
-            switch (frame.Type)
-            {
-                case KvFrameType.Claim:
-                    gate.Claim(frame.Claim, frame.Room, frame.PromptTokens);
-                    break;
-                case KvFrameType.Ack or KvFrameType.Fail or KvFrameType.WrongRank:
-                    gate.End(frame.Claim);
-                    break;
-                case KvFrameType.Credit:
-                    gate.Grant(frame.CreditBytes);
-                    break;
-                default:
-                    break;
-            }
-        }
+        lock (gate) gate.Note(frame);
     }
 
     private async Task<RequestFailure> ReadAsync(KvSocketReader reader, CancellationToken ct)

@@ -37,6 +37,25 @@ internal sealed class ChunkGate(KvLayout layout, int maxChunkTokens, long window
     /// <summary>The peer may send so many more bytes.</summary>
     public void Grant(long bytes) => _window += bytes;
 
+    /// <summary>Learns what a frame that goes out has promised, or what one that came in has ended.</summary>
+    public void Note(in KvFrame frame)
+    {
+        switch (frame.Type)
+        {
+            case KvFrameType.Claim:
+                Claim(frame.Claim, frame.Room, frame.PromptTokens);
+                break;
+            case KvFrameType.Ack or KvFrameType.Fail or KvFrameType.WrongRank:
+                End(frame.Claim);
+                break;
+            case KvFrameType.Credit:
+                Grant(frame.CreditBytes);
+                break;
+            default:
+                break;
+        }
+    }
+
     /// <summary>Takes a chunk's bytes off the window and its range off what is still missing.</summary>
     /// <returns>True for a chunk that is wanted; false for one whose room ended while it was under way, to be thrown away.</returns>
     /// <exception cref="KvProtocolException">Never claimed, another room, a gap, an overlap, past the prompt, a wrong length, or more bytes than the window.</exception>

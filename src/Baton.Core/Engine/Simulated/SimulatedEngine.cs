@@ -51,6 +51,9 @@ public sealed class SimulatedEngine : IEngine
     /// <summary>Cells that are in use now.</summary>
     public int UsedCells => _usedCells;
 
+    /// <summary>Cells that one sequence has.</summary>
+    public int CellsOf(SequenceId id) => _sequences[id.Value]?.Cells.Count ?? 0;
+
     /// <summary>Sequences that have cells or a sampler now.</summary>
     public int OpenSequences => _sequences.Count(sequence => sequence is not null);
 
