@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.Globalization;
 using Baton.Simulation.Capacity;
 using Baton.Simulation.Cluster;
+using Baton.Simulation.Faults;
 using Baton.Simulation.Figures;
+using Baton.Simulation.Swarm;
 using Baton.Simulation.Workloads;
 
 namespace Baton.Cli.Commands;
@@ -10,6 +12,9 @@ namespace Baton.Cli.Commands;
 /// <summary><c>baton simulate run</c>: one cluster under one workload.</summary>
 internal static class SimulateRunCommand
 {
+    /// <summary>Virtual time after which a run is stopped.</summary>
+    private static readonly TimeSpan Limit = TimeSpan.FromDays(7);
+
     public static Command Create(TimeProvider time)
     {
         SimulateWorkload workloads = new();
@@ -18,30 +23,59 @@ internal static class SimulateRunCommand
         Option<string> prefill = new("--prefill") { Description = "Prefill workers x ranks of each, as 2x4.", DefaultValueFactory = _ => "1x1" };
         Option<string> decode = new("--decode") { Description = "Decode workers x ranks of each.", DefaultValueFactory = _ => "1x1" };
         Option<ulong> seed = new("--seed") { Description = "Of arrivals, lengths, tokens and rooms.", DefaultValueFactory = _ => 1 };
-        Command command = new("run", "One cluster under one workload: latencies, utilisation, the trace hash, and how fast the simulation ran.") { prefill, decode, seed };
+        Option<FileInfo?> faults = new("--faults") { Description = "A fault script: docs/simulation.md has the grammar. Checks the swarm's invariants after every event; exit code 0 only when they hold." };
+        Option<FileInfo?> trace = new("--trace") { Description = "Write the event log, one line an event. Checks the invariants, too." };
+        Command command = new("run", "One cluster under one workload, with faults from a script: latencies, utilisation, the trace hash, and how fast the simulation ran.") { prefill, decode, seed, faults, trace };
         foreach (Option option in workloads.All.Concat(deployments.All).Concat(goals.All)) command.Add(option);
-        command.SetAction(parsed => Run(() =>
+        command.SetAction(parsed => RunOrFail(() =>
         {
             (int prefillWorkers, int prefillDp) = Sides(parsed.GetValue(prefill)!, "--prefill");
             (int decodeWorkers, int decodeDp) = Sides(parsed.GetValue(decode)!, "--decode");
             Workload workload = workloads.Draw(parsed, parsed.GetValue(seed));
             Deployment deployment = deployments.Read(parsed);
+            Split split = new(prefillWorkers, prefillDp, decodeWorkers, decodeDp);
             long start = time.GetTimestamp();
-            SimulatedCluster cluster = deployment.Run(new Split(prefillWorkers, prefillDp, decodeWorkers, decodeDp), workload, TimeSpan.FromDays(7), parsed.GetValue(seed));
-            Print(workload, ClusterFigures.Of([cluster], workload.Requests.Count, goals.Read(parsed)), time.GetElapsedTime(start));
+            void Show(SimulatedCluster cluster) => Print(workload, ClusterFigures.Of([cluster], workload.Requests.Count, goals.Read(parsed)), time.GetElapsedTime(start));
+            if (parsed.GetValue(faults) is null && parsed.GetValue(trace) is null)
+            {
+                Show(deployment.Run(split, workload, Limit, parsed.GetValue(seed)));
+                return true;
+            }
+            return RunChecked(Plan(parsed.GetValue(faults), deployment.ToCluster(split), workload, parsed.GetValue(seed)), parsed.GetValue(trace), Show);
         }));
         return command;
     }
 
+    private static SwarmPlan Plan(FileInfo? script, ClusterOptions cluster, Workload workload, ulong seed)
+    {
+        FaultTargets targets = new(cluster.PrefillWorkers, cluster.DecodeWorkers, workload.Requests.Count);
+        IReadOnlyList<Fault> faults = script is null ? [] : FaultScript.Parse(File.ReadAllText(script.FullName), targets, script.Name);
+        return new SwarmPlan(seed, cluster with { Network = cluster.Network with { CarriesBytes = true } }, workload, faults) { Limit = Limit };
+    }
+
+    private static bool RunChecked(SwarmPlan plan, FileInfo? trace, Action<SimulatedCluster> show)
+    {
+        using StreamWriter? writer = trace is null ? null : new StreamWriter(trace.FullName);
+        SwarmOutcome outcome = SwarmRun.Run(plan, trace: writer, played: show);
+        Console.Out.WriteLine(outcome.Violation is { } violation ? $"VIOLATION      {violation}" : $"invariants     held after each of {outcome.Events} events, those of the healed phase included");
+        return outcome.Violation is null;
+    }
+
     /// <summary>Runs a simulation whose input may be wrong.</summary>
-    public static int Run(Action simulate)
+    public static int Run(Action simulate) => RunOrFail(() =>
+    {
+        simulate();
+        return true;
+    });
+
+    /// <param name="simulate">False: it ran, and something does not hold.</param>
+    private static int RunOrFail(Func<bool> simulate)
     {
         try
         {
-            simulate();
-            return ExitCodes.Success;
+            return simulate() ? ExitCodes.Success : ExitCodes.Failed;
         }
-        catch (FormatException wrong)
+        catch (Exception wrong) when (wrong is FormatException or IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine(wrong.Message);
             return ExitCodes.BadArguments;

@@ -28,6 +28,8 @@ public sealed record ClusterOptions
     /// <summary>The router chooses ranks as well as workers.</summary>
     public bool RouterPinsRanks { get; init; }
     public bool ForceQuery { get; init; }
+    /// <summary>When one leg fails the router cancels the other, as Baton's does. SGLang's balancers leave it to its own deadline.</summary>
+    public bool RouterCancelsLegs { get; init; } = true;
     public SimulatedEngineOptions PrefillEngine { get; init; } = new();
     public SimulatedEngineOptions DecodeEngine { get; init; } = new();
     public SchedulerOptions PrefillScheduler { get; init; } = new();
@@ -36,4 +38,22 @@ public sealed record ClusterOptions
     /// <summary>Payload bytes under way on one KV link.</summary>
     public long WindowBytes { get; init; } = 64L << 20;
     public TimeSpan ResolveTimeout { get; init; } = TimeSpan.FromSeconds(300);
+    public ClusterBounds Bounds { get; init; } = new();
+}
+
+/// <summary>Bounds of queues and tables, as the product has them; a checker makes them small.</summary>
+public sealed record ClusterBounds
+{
+    /// <summary>Rooms that the resolver of one decode worker looks for at the same time.</summary>
+    public int PendingRooms { get; init; } = 100_000;
+    /// <summary>Claims that one prefill rank keeps for requests that have not come.</summary>
+    public int EarlyClaims { get; init; } = 8192;
+    /// <summary>Ended rooms that one prefill rank remembers.</summary>
+    public int EndedRooms { get; init; } = 65_536;
+    /// <summary>Rooms that one prefill worker tells its bootstrap server about at the same time.</summary>
+    public int RegisteredRooms { get; init; } = 100_000;
+    /// <summary>Entries of a bootstrap server's room table.</summary>
+    public int TableRooms { get; init; } = 2_000_000;
+    /// <summary>Frames that wait in front of one rank; the links stop reading when they are used up.</summary>
+    public int InboxFrames { get; init; } = 16_384;
 }

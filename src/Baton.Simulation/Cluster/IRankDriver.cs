@@ -9,6 +9,9 @@ public interface IRankDriver
     /// <summary>Time in which its ranks were computing, summed over the ranks.</summary>
     TimeSpan Busy { get; }
 
+    /// <summary>A step is under way: until its end nobody looks at deadlines.</summary>
+    bool IsBusy { get; }
+
     /// <summary>The process is gone: nothing turns any more.</summary>
     void Kill();
 }

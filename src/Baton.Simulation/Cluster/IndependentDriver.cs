@@ -26,6 +26,8 @@ public sealed class IndependentDriver(EventLoop loop, IRank rank, Func<double> s
         loop.Soon(_called ??= Called);
     }
 
+    public bool IsBusy => _isBusy;
+
     public void Kill() => _isDead = true;
 
     private void Called()

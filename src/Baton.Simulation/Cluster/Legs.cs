@@ -14,6 +14,10 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
     private bool _isOver;
     private bool _isPrefillOver;
 
+    public string PrefillName => _prefill.Name;
+
+    public string DecodeName => _decode.Name;
+
     public void Start(int[] prompt, int outputTokens)
     {
         DpRank? prefillRank = route.Prefill!.Value.Rank is { } p ? new DpRank(p) : null;
@@ -56,12 +60,17 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
         route.EndPrefill(Outcome(end.Failure), cluster.Loop.Now);
         _isPrefillOver = true;
         record.PrefillRank = end.DpRank;
+        _prefill.Ended();
         if (end.Failure is { } failure) cluster.Loop.After(cluster.Latency, () => Finish(null, failure));
     }
 
     private void DecodeBegan() => cluster.Loop.After(cluster.Latency, () => route.EndPrompt(cluster.Loop.Now));
 
-    private void DecodeEnded(GenerationEnd end) => cluster.Loop.After(cluster.Latency, () => Finish(end, end.Failure));
+    private void DecodeEnded(GenerationEnd end)
+    {
+        _decode.Ended();
+        cluster.Loop.After(cluster.Latency, () => Finish(end, end.Failure));
+    }
 
     /// <summary>The client has its end; whatever leg still runs is cancelled.</summary>
     private void Finish(GenerationEnd? end, RequestFailure? failure)
@@ -70,7 +79,7 @@ internal sealed class Legs(SimulatedCluster cluster, RequestRecord record, Route
         _isOver = true;
         route.EndDecode(end is null ? LegOutcome.Neutral : Outcome(end.Failure), cluster.Loop.Now);
         cluster.End(record, end, failure);
-        if (failure is null) return;
+        if (failure is null || !cluster.Options.RouterCancelsLegs) return;
         RequestId id = new($"r{record.Index}");
         RequestFailure gone = RequestFailure.Of(FailureReason.Aborted, $"The other leg of r{record.Index} failed: {failure.Message}");
         cluster.Loop.After(cluster.Latency, () =>

@@ -26,6 +26,8 @@ public sealed class LockstepDriver(EventLoop loop, IReadOnlyList<IRank> ranks, F
         loop.Soon(_called ??= Called);
     }
 
+    public bool IsBusy => _isBusy;
+
     public void Kill() => _isDead = true;
 
     private void Called()

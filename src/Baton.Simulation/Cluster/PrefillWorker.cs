@@ -22,24 +22,32 @@ namespace Baton.Simulation.Cluster;
 /// <summary>One prefill worker: the ranks, DP controller, KV senders, room registrar and bootstrap server of the product, on the virtual clock and network.</summary>
 internal sealed class PrefillWorker : IAsyncDisposable
 {
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(5);
     private readonly PrefillRooms _rooms;
     private readonly List<IRankDriver> _drivers = [];
     private readonly CentralQueue? _central;
     private readonly RoomRegistrar _registrar;
     private readonly EventLoop _loop;
+    private readonly Func<double> _slowness;
     private readonly ClusterProbes _probes;
+    private readonly EventLog _log;
+    private readonly RoomRegistration _told;
+    private readonly ITimer _sweeper;
 
-    public PrefillWorker(EventLoop loop, ClusterOptions options, int index, int life, VirtualKvNetwork links, Func<string, IBootstrapApi> apis, Random random, ClusterProbes probes)
+    public PrefillWorker(EventLoop loop, ClusterOptions options, int index, int life, VirtualKvNetwork links, Func<string, IBootstrapApi> apis, Random random, ClusterProbes probes, Func<double>? slowness = null, EventLog? log = null)
     {
-        (_loop, _probes) = (loop, probes);
+        (_loop, _slowness, _probes, _log) = (loop, slowness ?? (static () => 1), probes, log ?? new EventLog());
         Name = $"prefill {index}";
         BootstrapName = $"bootstrap {index}";
         Address = new BootstrapAddress($"10.0.0.{index + 1}", BootstrapAddress.DefaultPort);
-        Table = new BootstrapTable($"server-{index}-{life}", BootstrapTable.DefaultClashWindow, new RoomTableOptions());
+        Table = new BootstrapTable($"server-{index}-{life}", BootstrapTable.DefaultClashWindow, new RoomTableOptions { Capacity = options.Bounds.TableRooms });
         RoomQueries queries = new(Table.Rooms, new RoomQueryLimits(), loop.Time, TaskCreationOptions.None);
         Bootstrap = new LocalBootstrapApi(Table, queries, loop.Time);
-        _registrar = new RoomRegistrar(new RoomRegistrarOptions(), Address, apis(Name), loop.Time, random, PipeScheduler.Inline, probes.Logger<RoomRegistrar>());
-        _rooms = new PrefillRooms(Ranks, probes.Plant == Plant.RegisterLate ? new LateRegistration(loop, _registrar, TimeSpan.FromSeconds(400)) : _registrar);
+        // As the server does, only less often: each sweep is an event.
+        _sweeper = loop.Time.CreateTimer(_ => Sweep(queries), null, SweepInterval, SweepInterval);
+        _registrar = new RoomRegistrar(new RoomRegistrarOptions { MaxRooms = options.Bounds.RegisteredRooms }, Address, apis(Name), loop.Time, random, PipeScheduler.Inline, probes.Logger<RoomRegistrar>());
+        _told = new RoomRegistration(loop, _registrar, probes.Plant == Plant.RegisterAfterDispatch ? TimeSpan.FromMilliseconds(1) : TimeSpan.Zero);
+        _rooms = new PrefillRooms(Ranks, _told);
         for (int rank = 0; rank < options.PrefillDpSize; rank++) AddRank(options, rank, life, links);
         LoadBalanceMethod method = options.PrefillMethod ?? LoadBalanceMethod.RoundRobin;
         DpControllerOptions dispatch = new()
@@ -69,14 +77,26 @@ internal sealed class PrefillWorker : IAsyncDisposable
     public List<PrefillRank> Ranks { get; } = [];
     public List<SimulatedEngine> Engines { get; } = [];
     public DpController Controller { get; }
-    public double SlowDown { get; set; } = 1;
+    public List<KvSender> Senders { get; } = [];
+    public RoomRegistrar Registrar => _registrar;
     public bool IsDead { get; private set; }
     /// <summary>Computing time of all ranks.</summary>
     public TimeSpan Busy => TimeSpan.FromTicks(_drivers.Sum(driver => driver.Busy.Ticks));
 
+    /// <summary>Legs that came in and have not ended.</summary>
+    public int OpenLegs { get; private set; }
+
+    /// <summary>A leg has been told its end.</summary>
+    public void Ended() => OpenLegs--;
+
+    /// <summary>A step of the rank is under way.</summary>
+    public bool IsBusy(int rank) => DriverOf(rank).IsBusy;
+
     /// <summary>Takes in one prefill leg.</summary>
     public void Accept(GenerationRequest request)
     {
+        OpenLegs++;
+        request = _probes.Plants(request);
         if (_central is null)
         {
             Give(request);
@@ -98,15 +118,27 @@ internal sealed class PrefillWorker : IAsyncDisposable
         _ = DisposeAsync().AsTask();
     }
 
-    public ValueTask DisposeAsync() => _registrar.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _sweeper.DisposeAsync();
+        await _registrar.DisposeAsync();
+    }
 
     public KvEndpoint EndpointOf(int rank) => new(Address.Host, PortOf(rank), new DpRank(rank));
 
     public static int PortOf(int rank) => 9000 + rank;
 
+    private void Sweep(RoomQueries queries)
+    {
+        Table.Rooms.Sweep(_loop.Now);
+        queries.CloseIdleWatches();
+    }
+
     private void Give(GenerationRequest request)
     {
         DispatchResult result = Controller.Dispatch(request with { Sink = new RoomEnd(_rooms, request) }, _loop.Now);
+        if (result.IsRoomRegistered && _told.LastTold != request.Bootstrap!.Room)
+            throw new SwarmException($"{request.Bootstrap.Room}: {Name} gave it to rank {result.Rank} before the registrar knew of it.");
         if (result.Failure is not null) request.Sink.OnEnd(new GenerationEnd { Kind = FinishKind.Abort, Failure = result.Failure, DpRank = result.Rank });
     }
 
@@ -114,12 +146,13 @@ internal sealed class PrefillWorker : IAsyncDisposable
     {
         SimulatedEngine engine = new(options.PrefillEngine);
         // The driver is made after the ranks: nothing wakes before the first event.
-        KvInbox inbox = new(100_000, () => DriverOf(rank).Wake());
+        KvInbox inbox = new(options.Bounds.InboxFrames, () => DriverOf(rank).Wake());
         KvIdentity identity = KvIdentity.Of(engine.Info, WorkerRole.Prefill, new DpRank(rank), $"{Name}-{life}", Transfer(options));
-        KvSender sender = new(inbox, identity, Transfer(options), _rooms.RankOf, _probes.Logger<KvSender>());
+        KvSender sender = _probes.MakeSender(inbox, identity, Transfer(options), _rooms.RankOf);
+        Senders.Add(sender);
         links.Listen(EndpointOf(rank), Name, inbox, identity);
         Engines.Add(engine);
-        PrefillRank made = new(new DpRank(rank), _probes.Wrap(engine), _probes.Wrap(sender), options.PrefillScheduler);
+        PrefillRank made = new(new DpRank(rank), _probes.Plants(ClusterProbes.LogSteps(engine, $"{Name} rank {rank}", _loop, _log)), _probes.Plants(sender), options.PrefillScheduler);
         made.Inbox.Wake = () => DriverOf(rank).Wake();
         Ranks.Add(made);
     }
@@ -128,12 +161,12 @@ internal sealed class PrefillWorker : IAsyncDisposable
     {
         if (steps == StepModel.Lockstep)
         {
-            _drivers.Add(new LockstepDriver(_loop, Ranks, () => SlowDown, _probes.Plant != Plant.NoDeadlines, _central is null ? null : () => _central.HandOut(null)));
+            _drivers.Add(new LockstepDriver(_loop, Ranks, _slowness, _probes.Plant != Plant.NoDeadlines, _central is null ? null : () => _central.HandOut(null)));
             return;
         }
         foreach (PrefillRank rank in Ranks)
         {
-            _drivers.Add(new IndependentDriver(_loop, rank, () => SlowDown, _probes.Plant != Plant.NoDeadlines, _central is null ? null : () => _central.HandOut(rank)));
+            _drivers.Add(new IndependentDriver(_loop, rank, _slowness, _probes.Plant != Plant.NoDeadlines, _central is null ? null : () => _central.HandOut(rank)));
         }
     }
 
@@ -156,5 +189,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
         MaxChunkTokens = Math.Max(options.PrefillScheduler.ChunkedPrefillSize, 16),
         WindowBytes = options.WindowBytes,
         EarlyClaimTimeout = options.PrefillScheduler.BootstrapTimeout,
+        MaxEarlyClaims = options.Bounds.EarlyClaims,
+        MaxEndedRooms = options.Bounds.EndedRooms,
     };
 }

@@ -9,6 +9,7 @@ using Baton.Router.Choice;
 using Baton.Router.Rooms;
 using Baton.Router.Workers;
 using Baton.Simulation.Events;
+using Baton.Simulation.Faults;
 using Baton.Simulation.Figures;
 using Baton.Simulation.Network;
 using Baton.Simulation.Workloads;
@@ -30,6 +31,7 @@ public sealed class SimulatedCluster
     private readonly ClusterProbes _probes;
     // In order of the requests, so that what ends many of them ends them in the same order in every run.
     private readonly SortedDictionary<int, Legs> _open = [];
+    private readonly Dictionary<FaultWorker, double> _slowness = [];
     private int _lives;
 
     public SimulatedCluster(EventLoop loop, ClusterOptions options, ulong seed)
@@ -43,7 +45,8 @@ public sealed class SimulatedCluster
         SeededRandom random = new(seed);
         _random = new Random((int)random.NextUInt64());
         _tokenSeed = random.NextUInt64();
-        _links = new VirtualKvNetwork(loop, options.Network, Hosts);
+        Trace = probes.Log ?? new EventLog();
+        _links = new VirtualKvNetwork(loop, options.Network, Hosts, Trace);
         for (int i = 0; i < options.PrefillWorkers; i++) _prefills.Add(MakePrefill(i));
         for (int i = 0; i < options.DecodeWorkers; i++) _decodes.Add(MakeDecode(i));
 
@@ -56,7 +59,8 @@ public sealed class SimulatedCluster
 
     public EventLoop Loop { get; }
     public Reachability Hosts { get; } = new();
-    public TraceHash Trace { get; } = new();
+    /// <summary>What happened, line by line, and the hash over it.</summary>
+    public EventLog Trace { get; }
     public List<RequestRecord> Records { get; } = [];
     /// <summary>Between two tokens of an answer, as clients saw them.</summary>
     public GapHistogram Gaps { get; } = new();
@@ -86,7 +90,7 @@ public sealed class SimulatedCluster
     {
         RequestRecord record = new() { Index = request.Index, ArrivedAt = Loop.Now, PromptTokens = request.PromptTokens };
         Records.Add(record);
-        Trace.Add(Loop.Now, 1, (ulong)record.Index);
+        Trace.Add(Loop.Now, $"request {record.Index} arrives: {record.PromptTokens} prompt tokens, {request.OutputTokens} to draw");
         RequestFacts facts = new() { Endpoint = DataEndpoint.Generate, PromptTokens = request.PromptTokens };
         (Route? route, var error) = _router.Choose(new RouteQuery(facts, Key: null, Prompt: default), Loop.Now);
         if (route is null)
@@ -96,6 +100,7 @@ public sealed class SimulatedCluster
         }
         record.Room = route.Rooms[0];
         Legs legs = new(this, record, route);
+        Trace.Detail(Loop.Now, $"request {record.Index} is {record.Room}, for {legs.PrefillName} and {legs.DecodeName}");
         _open.Add(record.Index, legs);
         legs.Start(PromptOf(request), request.OutputTokens);
         return record;
@@ -151,16 +156,24 @@ public sealed class SimulatedCluster
     // A step that was still running at the end has been counted whole.
     private double Share(long busyTicks, int ranks) => Loop.Now == TimeSpan.Zero ? 0 : Math.Min(1, (double)busyTicks / Loop.Now.Ticks / ranks);
 
-    private PrefillWorker MakePrefill(int index) => new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes);
+    /// <summary>Every step of a worker takes so many times as long, on top of what slows it already; the inverse takes it back.</summary>
+    internal void SlowDown(FaultWorker worker, double factor) => _slowness[worker] = SlownessOf(worker) * factor;
 
-    private DecodeWorker MakeDecode(int index) => new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes);
+    private double SlownessOf(FaultWorker worker) => _slowness.GetValueOrDefault(worker, 1);
+
+    private PrefillWorker MakePrefill(int index) =>
+        new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes, () => SlownessOf(FaultWorker.Prefill(index)), Trace);
+
+    private DecodeWorker MakeDecode(int index) =>
+        new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes, () => SlownessOf(FaultWorker.Decode(index)), Trace);
 
     internal void End(RequestRecord record, GenerationEnd? end, RequestFailure? failure)
     {
         if (record.EndedAt is not null) throw new InvalidOperationException($"request {record.Index} ended twice for its client");
         (record.EndedAt, record.Failure) = (Loop.Now, failure);
         (record.ClaimedRank, record.RankSource) = (end?.PrefillDpRank, end?.RankSource ?? RankSource.None);
-        Trace.Add(Loop.Now, 2 + (ulong)(failure?.Reason ?? FailureReason.None), (ulong)record.Index ^ record.AnswerHash);
+        if (failure is null) Trace.Add(Loop.Now, $"request {record.Index} ends: {record.OutputTokens} tokens, answer {record.AnswerHash:x16}");
+        else Trace.Add(Loop.Now, $"request {record.Index} fails after {record.OutputTokens} tokens: {failure}");
         EndedCount++;
         _open.Remove(record.Index);
         Ended?.Invoke(record);
@@ -170,9 +183,11 @@ public sealed class SimulatedCluster
 
     internal DecodeWorker DecodeOf(Candidate candidate) => _decodes[Array.IndexOf(_decodeEntries, candidate.Worker)];
 
+    internal ClusterOptions Options => _options;
+
     internal TimeSpan Latency => _options.Network.Latency;
 
-    private VirtualBootstrapApi ApiOf(string host) => new VirtualBootstrapApi(Loop, _options.Network, Hosts, host, FindServer);
+    private VirtualBootstrapApi ApiOf(string host) => new VirtualBootstrapApi(Loop, _options.Network, Hosts, host, FindServer, Trace);
 
     private (string, IBootstrapApi)? FindServer(BootstrapAddress address)
     {

@@ -1,107 +1,91 @@
+using Baton.Core.Failures;
+using Baton.Core.Ids;
 using Baton.Core.Randomness;
 using Baton.Simulation.Cluster;
-using Baton.Simulation.Events;
 using Baton.Simulation.Network;
-using Baton.Transfer.Wire;
 
 namespace Baton.Simulation.Faults;
 
-/// <summary>Does one fault to a cluster and takes it back.</summary>
-internal sealed class FaultInjector(EventLoop loop, SimulatedCluster cluster, Fault fault, ulong seed)
+/// <summary>Does the faults of a script to a cluster, each at its time, and takes them back.</summary>
+/// <param name="seed">Decides which frames a link fault hits.</param>
+public sealed class FaultInjector(SimulatedCluster cluster, ulong seed)
 {
-    private readonly SeededRandom _random = new(seed ^ SeededRandom.Mix((ulong)fault.At.Ticks));
-
-    public void Schedule()
+    /// <summary>Sets the clock for all of them. Times count from now.</summary>
+    public void Schedule(IReadOnlyList<Fault> faults)
     {
-        loop.At(fault.At, Begin);
-        loop.At(fault.Until, End);
-    }
-
-    private string Prefill => $"prefill {fault.First}";
-
-    private string Decode => $"decode {fault.Second}";
-
-    private void Begin()
-    {
-        switch (fault.Kind)
+        TimeSpan start = cluster.Loop.Now;
+        for (int i = 0; i < faults.Count; i++)
         {
-            case FaultKind.KillPrefill:
-                cluster.KillPrefill(fault.First);
-                break;
-            case FaultKind.KillDecode:
-                cluster.KillDecode(fault.First);
-                break;
-            case FaultKind.Partition:
-                cluster.Hosts.SetCut(Prefill, Decode, isCut: true);
-                break;
-            case FaultKind.DropBootstrap:
-                cluster.Hosts.SetDown($"bootstrap {fault.First}", isDown: true);
-                break;
-            case FaultKind.SlowPrefill:
-                cluster.Prefills[fault.First].SlowDown = fault.Factor;
-                break;
-            case FaultKind.SlowDecode:
-                cluster.Decodes[fault.First].SlowDown = fault.Factor;
-                break;
-            case FaultKind.Abort:
-                cluster.HangUp(fault.First);
-                break;
-            default:
-                TamperWithLinks();
-                break;
-        }
-    }
-
-    private void End()
-    {
-        switch (fault.Kind)
-        {
-            case FaultKind.KillPrefill:
-                cluster.RestartPrefill(fault.First);
-                break;
-            case FaultKind.KillDecode:
-                cluster.RestartDecode(fault.First);
-                break;
-            case FaultKind.Partition:
-                cluster.Hosts.SetCut(Prefill, Decode, isCut: false);
-                break;
-            case FaultKind.DropBootstrap:
-                cluster.Hosts.SetDown($"bootstrap {fault.First}", isDown: false);
-                break;
-            case FaultKind.SlowPrefill:
-                cluster.Prefills[fault.First].SlowDown = 1;
-                break;
-            case FaultKind.SlowDecode:
-                cluster.Decodes[fault.First].SlowDown = 1;
-                break;
-        }
-    }
-
-    private void TamperWithLinks()
-    {
-        foreach (VirtualKvPair pair in cluster.Links.Pairs)
-        {
-            if (pair.PrefillHost != Prefill || pair.DecodeHost != Decode) continue;
-            KvFrame? held = null;
-            pair.Tamper = frame =>
+            Fault fault = faults[i];
+            SeededRandom random = new(seed ^ SeededRandom.Mix((ulong)i + 1));
+            cluster.Loop.At(start + fault.Begins, () =>
             {
-                if (loop.Now >= fault.Until || !_random.NextBool(0.1))
-                {
-                    if (held is not { } late) return [frame];
-                    held = null;
-                    return [frame, late];
-                }
-                // A frame with a payload cannot be doubled: its memory has one owner.
-                if (fault.Kind == FaultKind.DuplicateFrames) return frame.Payload is null ? [frame, frame] : [frame];
-                if (fault.Kind == FaultKind.ReorderFrames && held is null)
-                {
-                    held = frame;
-                    return [];
-                }
-                if (fault.Kind != FaultKind.DropFrames) return [frame];
-                frame.Payload?.Dispose();
-                return [];
-            };
+                cluster.Trace.Add(cluster.Loop.Now, $"fault: {fault}");
+                Do(fault, random, start);
+            });
         }
+    }
+
+    private void Do(Fault fault, SeededRandom random, TimeSpan start)
+    {
+        switch (fault)
+        {
+            case Fault.Kill { Worker: { Role: WorkerRole.Prefill } worker }:
+                cluster.KillPrefill(worker.Index);
+                break;
+            case Fault.Kill kill:
+                cluster.KillDecode(kill.Worker.Index);
+                break;
+            case Fault.Restart { Worker: { Role: WorkerRole.Prefill } worker }:
+                cluster.RestartPrefill(worker.Index);
+                break;
+            case Fault.Restart restart:
+                cluster.RestartDecode(restart.Worker.Index);
+                break;
+            case Fault.DropBootstrap drop:
+                foreach (int server in drop.Server is { } one ? [one] : Enumerable.Range(0, cluster.Prefills.Count))
+                {
+                    cluster.Hosts.SetDown($"bootstrap {server}", isDown: true);
+                    Undo(drop, drop.Span, start, () => cluster.Hosts.SetDown($"bootstrap {server}", isDown: false));
+                }
+                break;
+            case Fault.Partition cut:
+                (string prefill, string decode) = ($"{FaultWorker.Prefill(cut.Prefill)}", $"{FaultWorker.Decode(cut.Decode)}");
+                cluster.Hosts.SetCut(prefill, decode, isCut: true);
+                Undo(cut, cut.Span, start, () => cluster.Hosts.SetCut(prefill, decode, isCut: false));
+                break;
+            case Fault.Slow slow:
+                cluster.SlowDown(slow.Worker, slow.Factor);
+                Undo(slow, slow.Span, start, () => cluster.SlowDown(slow.Worker, 1 / slow.Factor));
+                break;
+            case Fault.Link link:
+                ActiveTrouble trouble = new(link, random);
+                cluster.Links.Troubles.Add(trouble);
+                Undo(link, link.Span, start, () => cluster.Links.Troubles.Remove(trouble));
+                break;
+            case Fault.BreakLink broken:
+                BreakLinks(broken);
+                break;
+            case Fault.Abort abort:
+                cluster.HangUp(abort.Request);
+                break;
+        }
+    }
+
+    private void Undo(Fault fault, FaultSpan span, TimeSpan start, Action undo)
+    {
+        if (span.To is not { } to) return;
+        cluster.Loop.At(start + to, () =>
+        {
+            cluster.Trace.Add(cluster.Loop.Now, $"healed: {fault}");
+            undo();
+        });
+    }
+
+    private void BreakLinks(Fault.BreakLink broken)
+    {
+        string decode = $"{FaultWorker.Decode(broken.Decode)}", prefill = $"{FaultWorker.Prefill(broken.Prefill)}";
+        foreach (VirtualKvPair pair in cluster.Links.Pairs.Where(pair => pair.DecodeHost == decode && pair.PrefillHost == prefill).ToArray())
+            pair.Reset(RequestFailure.Of(FailureReason.LinkLost, $"The connection between {prefill} and {decode} was reset."));
     }
 }

@@ -9,7 +9,7 @@ namespace Baton.Simulation.Network;
 /// <summary>The real bootstrap table behind the virtual network, as seen from one host.</summary>
 /// <param name="servers">The table that listens at an address now, or null.</param>
 public sealed class VirtualBootstrapApi(
-    EventLoop loop, NetworkOptions options, Reachability hosts, string host, Func<BootstrapAddress, (string Host, IBootstrapApi Api)?> servers) : IBootstrapApi
+    EventLoop loop, NetworkOptions options, Reachability hosts, string host, Func<BootstrapAddress, (string Host, IBootstrapApi Api)?> servers, EventLog? log = null) : IBootstrapApi
 {
     public ValueTask<BootstrapReply<PrefillTopology>> GetTopologyAsync(BootstrapAddress server, CancellationToken ct) =>
         CallAsync(server, api => api.GetTopologyAsync(server, ct), ct);
@@ -40,6 +40,7 @@ public sealed class VirtualBootstrapApi(
 
     private async ValueTask<BootstrapReply<T>> CallAsync<T>(BootstrapAddress server, Func<IBootstrapApi, ValueTask<BootstrapReply<T>>> call, CancellationToken ct)
     {
+        log?.Detail(loop.Now, $"{host} asks {server} for {typeof(T).Name}");
         await Task.Delay(options.Latency, loop.Time, ct);
         if (servers(server) is not { } there) return Unreachable<T>($"nothing listens at {server}");
         if (!hosts.CanTalk(host, there.Host))

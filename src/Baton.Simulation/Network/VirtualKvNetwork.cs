@@ -6,10 +6,11 @@ using Baton.Transfer.Links;
 namespace Baton.Simulation.Network;
 
 /// <summary>KV links over the virtual network: ordered frames with a latency and a bandwidth, which hosts and partitions can break.</summary>
-public sealed class VirtualKvNetwork(EventLoop loop, NetworkOptions options, Reachability hosts)
+public sealed class VirtualKvNetwork(EventLoop loop, NetworkOptions options, Reachability hosts, EventLog? log = null)
 {
     private readonly Dictionary<KvEndpoint, (string Host, KvInbox Inbox, KvIdentity Self)> _listeners = [];
     private readonly List<VirtualKvPair> _pairs = [];
+    private int _made;
 
     /// <summary>A prefill rank on <paramref name="host"/> answers at this endpoint from now on.</summary>
     public void Listen(KvEndpoint endpoint, string host, KvInbox inbox, KvIdentity self) => _listeners[endpoint] = (host, inbox, self);
@@ -19,14 +20,22 @@ public sealed class VirtualKvNetwork(EventLoop loop, NetworkOptions options, Rea
     /// <summary>The connector of one decode rank on <paramref name="host"/>.</summary>
     public IKvConnector For(string host, KvIdentity decode) => new Connector(this, host, decode);
 
-    /// <summary>Links that are open now.</summary>
+    /// <summary>Links that are connecting or open now.</summary>
     public IReadOnlyList<VirtualKvPair> Pairs => _pairs;
+
+    internal NetworkOptions Options => options;
+
+    internal Reachability Hosts => hosts;
+
+    internal EventLog Log { get; } = log ?? new EventLog();
+
+    internal LinkTroubles Troubles { get; } = new();
 
     internal void Remove(VirtualKvPair pair) => _pairs.Remove(pair);
 
     private VirtualKvPair.End Connect(KvEndpoint endpoint, KvInbox inbox, string host, KvIdentity decode)
     {
-        VirtualKvPair pair = new(this, loop, options, hosts, host, inbox);
+        VirtualKvPair pair = new(this, loop, ++_made, host, decode, inbox);
         _pairs.Add(pair);
         loop.After(2 * options.Latency, () => Handshake(pair, endpoint, decode));
         return pair.DecodeEnd;

@@ -10,16 +10,20 @@ public sealed class VirtualKvPair
 {
     private readonly VirtualKvNetwork _network;
     private readonly EventLoop _loop;
-    private readonly NetworkOptions _options;
-    private readonly Reachability _hosts;
     private readonly Queue<KvFrame> _beforeOpen = new();
-    private bool _isStalled;
+    private readonly string _decodeName;
+    private string _prefillName = "";
+    private bool _isOver;
 
-    internal VirtualKvPair(VirtualKvNetwork network, EventLoop loop, NetworkOptions options, Reachability hosts, string decodeHost, KvInbox decodeInbox)
+    internal VirtualKvPair(VirtualKvNetwork network, EventLoop loop, int number, string decodeHost, KvIdentity decode, KvInbox decodeInbox)
     {
-        (_network, _loop, _options, _hosts, DecodeHost) = (network, loop, options, hosts, decodeHost);
-        DecodeEnd = new End(this, decodeInbox);
+        (_network, _loop, Number, DecodeHost) = (network, loop, number, decodeHost);
+        (_decodeName, ConnectingSince) = ($"{decodeHost} rank {decode.Rank}", loop.Now);
+        DecodeEnd = new End(this, decodeInbox, network.Options.CarriesBytes ? new ChunkGate(decode.Layout, decode.MaxChunkTokens, decode.WindowBytes) : null);
     }
+
+    /// <summary>Counts the connections of a run, for its log.</summary>
+    public int Number { get; }
 
     public string DecodeHost { get; }
 
@@ -27,92 +31,115 @@ public sealed class VirtualKvPair
 
     public bool IsOpen { get; private set; }
 
+    internal TimeSpan ConnectingSince { get; }
+
     internal End DecodeEnd { get; }
 
     internal End? PrefillEnd { get; private set; }
 
-    /// <summary>What a fault does to the next chunk: gets the frame and what to deliver.</summary>
-    public Func<KvFrame, IEnumerable<KvFrame>>? Tamper { get; set; }
+    internal bool CanTalk => _network.Hosts.CanTalk(DecodeHost, PrefillHost!);
+
+    internal IReadOnlyList<ActiveTrouble> Troubles => _network.Troubles.Between(PrefillHost!, DecodeHost);
+
+    internal string NameOfPeer(End end) => end == DecodeEnd ? _prefillName : _decodeName;
 
     internal void Open(string prefillHost, KvInbox prefillInbox, KvIdentity prefill, KvIdentity decode)
     {
         if (DecodeEnd.IsClosed) return;
         PrefillHost = prefillHost;
-        PrefillEnd = new End(this, prefillInbox);
+        _prefillName = $"{prefillHost} rank {prefill.Rank}";
+        PrefillEnd = new End(this, prefillInbox, null);
+        NetworkOptions options = _network.Options;
+        DecodeEnd.Outgoing = new VirtualStream(this, _loop, options, PrefillEnd, options.CarriesBytes ? new FrameBytes(null) : null);
+        PrefillEnd.Outgoing = new VirtualStream(this, _loop, options, DecodeEnd, options.CarriesBytes ? new FrameBytes(DecodeEnd.Gate) : null);
         IsOpen = true;
+        _network.Log.Detail(_loop.Now, $"link {Number} opens between {_prefillName} and {_decodeName}");
         prefillInbox.Opened(PrefillEnd, decode);
         DecodeEnd.Inbox.Opened(DecodeEnd, prefill);
-        while (_beforeOpen.TryDequeue(out KvFrame frame)) Carry(DecodeEnd, frame);
+        while (_beforeOpen.TryDequeue(out KvFrame frame)) DecodeEnd.Outgoing.Send(frame);
+        (DecodeEnd.HeardAt, PrefillEnd.HeardAt) = (_loop.Now, _loop.Now);
+        if (options.CarriesBytes) _loop.After(options.KeepAliveInterval, Watch);
     }
 
-    /// <summary>The connection is gone for both ends, each at its own time.</summary>
+    /// <summary>Both ends look whether the other is still there: a frame whose length changed on its way leaves a reader waiting for bytes that never come.</summary>
+    private void Watch()
+    {
+        if (_isOver) return;
+        KeepAlive(DecodeEnd);
+        KeepAlive(PrefillEnd!);
+        _loop.After(_network.Options.KeepAliveInterval, Watch);
+    }
+
+    private void KeepAlive(End end)
+    {
+        TimeSpan silence = _loop.Now - end.HeardAt;
+        if (end.IsClosed || silence < _network.Options.KeepAliveInterval) return;
+        if (silence < _network.Options.LinkTimeout) end.Outgoing!.Send(KvFrame.Ping);
+        else end.Close(RequestFailure.Of(FailureReason.LinkLost, $"{NameOfPeer(end)} was silent for {silence.TotalSeconds:0.#} s."));
+    }
+
+    /// <summary>The connection is gone for both ends.</summary>
     public void Break(RequestFailure why)
     {
+        if (_isOver) return;
+        _isOver = true;
+        _network.Remove(this);
+        _network.Log.Detail(_loop.Now, $"link {Number} of {_decodeName} is over: {why}");
         DecodeEnd.Finish(why);
         PrefillEnd?.Finish(why);
+        DecodeEnd.Outgoing?.Discard();
+        PrefillEnd?.Outgoing?.Discard();
         foreach (KvFrame frame in _beforeOpen) frame.Payload?.Dispose();
         _beforeOpen.Clear();
-        _network.Remove(this);
+    }
+
+    /// <summary>Something between them resets the connection: one side knows now, the other hears of it behind what is under way to it.</summary>
+    internal void Reset(RequestFailure why)
+    {
+        if (!IsOpen)
+        {
+            Break(why);
+            return;
+        }
+        End first = Number % 2 == 0 ? DecodeEnd : PrefillEnd!;
+        first.Close(why);
     }
 
     private void Send(End from, in KvFrame frame)
     {
-        if (from.IsClosed) frame.Payload?.Dispose();
-        else if (!IsOpen) _beforeOpen.Enqueue(frame);
-        else Carry(from, frame);
-    }
-
-    private void Carry(End from, KvFrame frame)
-    {
-        if (!_hosts.CanTalk(DecodeHost, PrefillHost!))
+        if (from.IsClosed)
         {
             frame.Payload?.Dispose();
-            Stall();
             return;
         }
-        foreach (KvFrame carried in Tamper?.Invoke(frame) ?? [frame])
-        {
-            double bytes = 64 + (carried.Payload?.Length ?? 0);
-            TimeSpan start = from.SentUntil > _loop.Now ? from.SentUntil : _loop.Now;
-            from.SentUntil = start + TimeSpan.FromTicks((long)(bytes / _options.BytesPerSecond * TimeSpan.TicksPerSecond));
-            End to = from == DecodeEnd ? PrefillEnd! : DecodeEnd;
-            _loop.At(from.SentUntil + _options.Latency, () => Deliver(to, carried));
-        }
+        from.Gate?.Note(frame);
+        if (IsOpen) from.Outgoing!.Send(frame);
+        else _beforeOpen.Enqueue(frame);
     }
 
-    private void Deliver(End to, in KvFrame frame)
-    {
-        if (!to.IsClosed && _hosts.CanTalk(DecodeHost, PrefillHost!) && to.Inbox.TryPost(to, frame)) return;
-        frame.Payload?.Dispose();
-        if (!to.IsClosed) Stall();
-    }
-
-    /// <summary>A frame was lost. TCP loses none, so the connection is dead: both sides notice by the silence.</summary>
-    private void Stall()
-    {
-        if (_isStalled) return;
-        _isStalled = true;
-        _loop.After(_options.PeerTimeout, () => Break(RequestFailure.Of(FailureReason.LinkLost, $"{PrefillHost} and {DecodeHost} lost each other.")));
-    }
-
-    internal sealed class End(VirtualKvPair pair, KvInbox inbox) : IKvLink
+    internal sealed class End(VirtualKvPair pair, KvInbox inbox, ChunkGate? gate) : IKvLink
     {
         public KvInbox Inbox => inbox;
 
+        /// <summary>On decode, when bytes travel: what may come in.</summary>
+        public ChunkGate? Gate => gate;
+
         public bool IsClosed { get; private set; }
 
-        /// <summary>When the last byte that was given to this end has left it.</summary>
-        public TimeSpan SentUntil { get; set; }
+        /// <summary>When bytes came last.</summary>
+        public TimeSpan HeardAt { get; set; }
+
+        /// <summary>Null until the connection is open.</summary>
+        public VirtualStream? Outgoing { get; set; }
 
         public void Send(in KvFrame frame) => pair.Send(this, frame);
 
         public void Close(RequestFailure why)
         {
             if (IsClosed) return;
-            // What was sent before arrives first, then the goodbye ends the other side.
-            TimeSpan arrives = (SentUntil > pair._loop.Now ? SentUntil : pair._loop.Now) + pair._options.Latency;
             Finish(why);
-            pair._loop.At(arrives, () => pair.Break(why));
+            if (Outgoing is null) pair.Break(why);
+            else Outgoing.SendGoodbye(why);
         }
 
         internal void Finish(RequestFailure why)
@@ -121,5 +148,22 @@ public sealed class VirtualKvPair
             IsClosed = true;
             inbox.Closed(this, why);
         }
+
+        /// <summary>False when the inbox is full: nothing was taken.</summary>
+        internal bool TryPost(in KvFrame frame)
+        {
+            if (!inbox.TryPost(this, frame)) return false;
+            if (frame.Type is KvFrameType.Fail or KvFrameType.WrongRank) gate?.Note(frame);
+            if (pair._network.Log.IsDetailed) pair._network.Log.Detail(pair._loop.Now, $"link {pair.Number} brings {(this == pair.DecodeEnd ? pair._decodeName : pair._prefillName)}: {Describe(frame)}");
+            return true;
+        }
+
+        private static string Describe(in KvFrame frame) => frame.Type switch
+        {
+            KvFrameType.Chunk => $"Chunk {frame.Range} of {frame.Room}",
+            KvFrameType.Credit => $"Credit of {frame.CreditBytes} bytes",
+            KvFrameType.Fail => $"Fail of {frame.Room}: {frame.Text}",
+            _ => $"{frame.Type} of {frame.Room}",
+        };
     }
 }

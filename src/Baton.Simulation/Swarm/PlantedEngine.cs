@@ -2,7 +2,7 @@ using Baton.Core.Engine;
 
 namespace Baton.Simulation.Swarm;
 
-/// <summary>An engine with <see cref="Plant.ForgetCells"/> or <see cref="Plant.DoubleToken"/>.</summary>
+/// <summary>An engine with <see cref="Plant.KeepCells"/> or <see cref="Plant.DoubleToken"/>.</summary>
 internal sealed class PlantedEngine(IEngine engine, Plant plant) : IEngine
 {
     private int _count;
@@ -11,7 +11,7 @@ internal sealed class PlantedEngine(IEngine engine, Plant plant) : IEngine
 
     public void Execute(StepPlan plan, StepResult result)
     {
-        if (plant == Plant.ForgetCells) plan.Closing.RemoveAll(_ => ++_count % 3 == 0);
+        if (plant == Plant.KeepCells) plan.Closing.RemoveAll(_ => ++_count % 3 == 0);
         engine.Execute(plan, result);
         if (plant != Plant.DoubleToken) return;
         for (int i = result.Samples.Count - 1; i >= 0; i--)

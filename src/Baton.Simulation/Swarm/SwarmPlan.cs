@@ -13,7 +13,13 @@ namespace Baton.Simulation.Swarm;
 public sealed record SwarmPlan(ulong Seed, ClusterOptions Cluster, Workload Workload, IReadOnlyList<Fault> Faults)
 {
     /// <summary>Nothing goes wrong and nothing is scarce: then no request may fail.</summary>
-    public bool IsCalm { get; private init; }
+    public bool IsCalm { get; init; }
+
+    /// <summary>By then every request has to have ended. Virtual time.</summary>
+    public TimeSpan Limit { get; init; } = TimeSpan.FromSeconds(900);
+
+    /// <summary>Every fault ends, so the cluster has to be well again afterwards.</summary>
+    public bool IsHealed => Faults.All(fault => fault.IsHealed) && Faults.Count(fault => fault is Fault.Kill) == Faults.Count(fault => fault is Fault.Restart);
 
     public static SwarmPlan Draw(ulong seed)
     {
@@ -21,11 +27,8 @@ public sealed record SwarmPlan(ulong Seed, ClusterOptions Cluster, Workload Work
         bool isCalm = random.NextBool(0.3);
         ClusterOptions cluster = DrawCluster(random.Fork(1), isCalm);
         Workload workload = DrawWorkload(random.Fork(2), cluster, isCalm, seed);
-        SeededRandom faults = random.Fork(3);
-        List<Fault> drawn = [];
-        TimeSpan length = workload.Requests[^1].ArrivesAt + TimeSpan.FromSeconds(3);
-        for (int left = isCalm ? 0 : faults.NextBetween(0, 6); left > 0; left--) drawn.Add(DrawFault(faults, cluster, workload, length));
-        return new SwarmPlan(seed, cluster, workload, drawn) { IsCalm = isCalm };
+        IReadOnlyList<Fault> faults = isCalm ? [] : new FaultDraw(random.Fork(3), cluster, workload).Draw();
+        return new SwarmPlan(seed, cluster, workload, faults) { IsCalm = isCalm };
     }
 
     private static ClusterOptions DrawCluster(SeededRandom random, bool isCalm)
@@ -70,6 +73,7 @@ public sealed record SwarmPlan(ulong Seed, ClusterOptions Cluster, Workload Work
             PrefillSteps = random.NextBool(0.2) ? StepModel.Lockstep : StepModel.Independent,
             RouterPinsRanks = random.NextBool(0.4),
             ForceQuery = random.NextBool(0.2),
+            RouterCancelsLegs = isCalm || random.NextBool(0.6),
             PrefillEngine = prefill,
             DecodeEngine = decode,
             PrefillScheduler = scheduler,
@@ -78,12 +82,25 @@ public sealed record SwarmPlan(ulong Seed, ClusterOptions Cluster, Workload Work
             {
                 Latency = TimeSpan.FromMicroseconds(random.NextBetween(20, 5000)),
                 BytesPerSecond = random.NextBool(0.5) ? double.PositiveInfinity : random.NextBetween(200_000, 5_000_000),
+                CarriesBytes = true,
             },
             // A window of a few chunks, so that it is full now and then.
             WindowBytes = random.NextBetween(2, 6) * chunk * SimulatedEngine.BytesPerToken,
             ResolveTimeout = isCalm ? TimeSpan.FromSeconds(300) : TimeSpan.FromSeconds(random.NextBetween(5, 20)),
+            Bounds = isCalm ? new ClusterBounds() : DrawBounds(random.Fork(4)),
         };
     }
+
+    /// <summary>Small ones in half of the runs, so that they are reached.</summary>
+    private static ClusterBounds DrawBounds(SeededRandom random) => random.NextBool(0.5) ? new ClusterBounds() : new ClusterBounds
+    {
+        PendingRooms = random.NextBetween(1, 20),
+        EarlyClaims = random.NextBetween(1, 20),
+        EndedRooms = random.NextBetween(1, 50),
+        RegisteredRooms = random.NextBetween(2, 40),
+        TableRooms = random.NextBetween(2, 40),
+        InboxFrames = random.NextBetween(1, 50),
+    };
 
     private static Workload DrawWorkload(SeededRandom random, ClusterOptions cluster, bool isCalm, ulong seed)
     {
@@ -91,21 +108,5 @@ public sealed record SwarmPlan(ulong Seed, ClusterOptions Cluster, Workload Work
         LengthDistribution prompts = new LengthDistribution.Uniform(1, isCalm ? longest / 2 : longest + 5);
         LengthDistribution outputs = new LengthDistribution.Uniform(1, isCalm ? longest / 3 : 60);
         return Workload.Draw(random.NextBetween(5, 50), new ArrivalProcess.Poisson(random.NextBetween(2, 40)), prompts, outputs, seed);
-    }
-
-    private static Fault DrawFault(SeededRandom random, ClusterOptions cluster, Workload workload, TimeSpan length)
-    {
-        FaultKind[] kinds = Enum.GetValues<FaultKind>();
-        FaultKind kind = kinds[random.NextInt32(kinds.Length)];
-        TimeSpan at = TimeSpan.FromMicroseconds(random.NextInt32((int)length.TotalMicroseconds));
-        TimeSpan until = at + TimeSpan.FromMilliseconds(random.NextBetween(10, 15_000));
-        int prefill = random.NextInt32(cluster.PrefillWorkers), decode = random.NextInt32(cluster.DecodeWorkers);
-        int first = kind switch
-        {
-            FaultKind.Abort => random.NextInt32(workload.Requests.Count),
-            FaultKind.KillDecode or FaultKind.SlowDecode => decode,
-            _ => prefill,
-        };
-        return new Fault(kind, at, until, first, decode, random.NextBetween(2, 30));
     }
 }

@@ -2,7 +2,6 @@ using Baton.Core.Engine;
 using Baton.Core.Engine.Simulated;
 using Baton.Core.Randomness;
 using Baton.Core.Requests;
-using Baton.Scheduling.Ranks;
 using Baton.Simulation.Cluster;
 using Baton.Simulation.Events;
 using Baton.Simulation.Faults;
@@ -10,29 +9,37 @@ using Baton.Simulation.Workloads;
 
 namespace Baton.Simulation.Swarm;
 
-/// <summary>What one seed came to.</summary>
+/// <summary>What one run came to.</summary>
 /// <param name="Violation">Null when every invariant held.</param>
 public sealed record SwarmOutcome(ulong Seed, string? Violation, string TraceHash, int Requests, int Succeeded, long Events);
 
-/// <summary>Plays one seed and checks the invariants after every event: docs/simulation.md lists them.</summary>
+/// <summary>Plays one plan, a fault phase and a healed phase, and checks the invariants after every event.</summary>
 public sealed class SwarmRun
 {
-    private static readonly TimeSpan Drain = TimeSpan.FromSeconds(900);
+    private const int RecoveryRounds = 6;
+    private static readonly TimeSpan Settle = TimeSpan.FromSeconds(120);
     private readonly EventLoop _loop = new();
     private readonly SwarmPlan _plan;
     private readonly SimulatedCluster _cluster;
+    private readonly SwarmChecks _checks;
     private string? _alarm;
+    private Action<SimulatedCluster>? _played;
 
-    private SwarmRun(SwarmPlan plan, Plant plant)
+    private SwarmRun(SwarmPlan plan, Plant plant, TextWriter? trace)
     {
         _plan = plan;
-        _cluster = new SimulatedCluster(_loop, plan.Cluster, plan.Seed, new ClusterProbes { Plant = plant, Alarm = text => _alarm ??= text });
+        ClusterProbes probes = new() { Plant = plant, Alarm = text => _alarm ??= text, Log = new EventLog(trace, isDetailed: true) };
+        _cluster = new SimulatedCluster(_loop, plan.Cluster, plan.Seed, probes);
+        _checks = new SwarmChecks(_cluster, plan.Cluster);
     }
 
-    public static SwarmOutcome Run(ulong seed, Plant plant = Plant.None)
+    public static SwarmOutcome Run(ulong seed, Plant plant = Plant.None) => Run(SwarmPlan.Draw(seed), plant);
+
+    /// <param name="trace">Gets the event log, or null.</param>
+    /// <param name="played">Called when all requests of the plan have ended, before the healed phase.</param>
+    public static SwarmOutcome Run(SwarmPlan plan, Plant plant = Plant.None, TextWriter? trace = null, Action<SimulatedCluster>? played = null)
     {
-        SwarmPlan plan = SwarmPlan.Draw(seed);
-        SwarmRun run = new(plan, plant);
+        SwarmRun run = new(plan, plant, trace) { _played = played };
         string? violation = null;
         try
         {
@@ -41,66 +48,57 @@ public sealed class SwarmRun
         catch (Exception broken)
         {
             violation = $"at {run._loop.Now.TotalSeconds:0.######} s: {(broken is SwarmException ? broken.Message : broken)}";
+            run._cluster.Trace.Add(run._loop.Now, $"violation: {violation}");
         }
-        return new SwarmOutcome(
-            seed, violation, run._cluster.Trace.ToString(), run._cluster.Records.Count, run._cluster.Records.Count(r => r is { EndedAt: not null, Failure: null }), run._loop.EventCount);
+        RequestRecord[] records = [.. run._cluster.Records.Where(record => record.Index < plan.Workload.Requests.Count)];
+        return new SwarmOutcome(plan.Seed, violation, run._cluster.Trace.ToString(), records.Length, records.Count(r => r is { EndedAt: not null, Failure: null }), run._loop.EventCount);
     }
 
     private void Play()
     {
         _loop.AfterEvent = CheckNow;
-        foreach (Fault fault in _plan.Faults) new FaultInjector(_loop, _cluster, fault, _plan.Seed).Schedule();
-        _cluster.Play(_plan.Workload, Drain);                       // the fault phase ends by itself: every fault has its end
-        if (_cluster.EndedCount < _plan.Workload.Requests.Count)
-        {
-            RequestRecord open = _cluster.Records.First(r => r.EndedAt is null);
-            throw new SwarmException($"{_plan.Workload.Requests.Count - _cluster.EndedCount} requests had not ended after {Drain.TotalSeconds:0} s, the first is request {open.Index} ({open.Room})");
-        }
-        _loop.Run(_loop.Now + TimeSpan.FromSeconds(120));           // everything heals and drains
-        CheckQuiet();
+        _cluster.Ended = SwarmChecks.CheckEnd;
+        new FaultInjector(_cluster, _plan.Seed).Schedule(_plan.Faults);
+        _cluster.Play(_plan.Workload, _plan.Limit);
+        CheckAllEnded(_plan.Limit);
+        _played?.Invoke(_cluster);
+        _loop.Run(_loop.Now + Settle);                              // every fault has ended by now, and everything drains
+        _checks.WhenQuiet();
         foreach (RequestRecord record in _cluster.Records) CheckAnswer(record);
+        if (_plan.IsHealed) CheckRecovery();
     }
 
     private void CheckNow()
     {
         if (_alarm is { } alarm) throw new SwarmException(alarm);
-        foreach (PrefillWorker worker in _cluster.Prefills)
-        {
-            for (int i = 0; i < worker.Ranks.Count; i++) CheckRank(worker.Name, worker.Ranks[i], worker.Engines[i]);
-        }
-        foreach (DecodeWorker worker in _cluster.Decodes)
-        {
-            for (int i = 0; i < worker.Ranks.Count; i++) CheckRank(worker.Name, worker.Ranks[i], worker.Engines[i]);
-        }
+        _checks.AfterEvent();
     }
 
-    private static void CheckRank(string worker, EngineRank rank, SimulatedEngine engine)
+    private void CheckAllEnded(TimeSpan limit)
     {
-        if (rank.Fault is { } fault) throw new SwarmException($"{worker} rank {rank.DpRank}: {fault}");
-        if (rank.Inbox.LiveRequests > rank.Inbox.Capacity) throw new SwarmException($"{worker} rank {rank.DpRank} holds {rank.Inbox.LiveRequests} requests, more than {rank.Inbox.Capacity}");
-        if (rank.Inbox.UncomputedPromptTokens < 0) throw new SwarmException($"{worker} rank {rank.DpRank} has {rank.Inbox.UncomputedPromptTokens} prompt tokens to compute");
-        if (engine.UsedCells > engine.Info.CellCount) throw new SwarmException($"{worker} rank {rank.DpRank} uses {engine.UsedCells} of {engine.Info.CellCount} cells");
+        if (_cluster.Records.Find(record => record.EndedAt is null) is { } open)
+            throw new SwarmException($"{_cluster.Records.Count - _cluster.EndedCount} requests had not ended after {limit.TotalSeconds:0} s, the first is request {open.Index} ({open.Room})");
     }
 
-    private void CheckQuiet()
+    /// <summary>The healed phase: after some tries at most, requests succeed again, one after the other, as if nothing had been.</summary>
+    private void CheckRecovery()
     {
-        foreach (PrefillWorker worker in _cluster.Prefills)
+        int next = _plan.Workload.Requests.Count;
+        for (int round = 1; ; round++)
         {
-            for (int i = 0; i < worker.Ranks.Count; i++) CheckQuiet(worker.Name, worker.Ranks[i], worker.Engines[i]);
+            List<RequestRecord> tried = [];
+            for (int i = 0; i < 2 * _plan.Cluster.PrefillWorkers * _plan.Cluster.DecodeWorkers; i++)
+            {
+                tried.Add(_cluster.Submit(new WorkloadRequest(next++, _loop.Now, PromptTokens: 20, OutputTokens: 5, [])));
+                _loop.Run(_loop.Now + TimeSpan.FromSeconds(5));
+            }
+            if (tried.TrueForAll(record => record is { EndedAt: not null, Failure: null })) break;
+            if (round == RecoveryRounds) throw new SwarmException($"after {round} rounds in a healed cluster, requests still fail: {tried.Find(record => record.Failure is not null)?.Failure}");
+            _loop.Run(_loop.Now + TimeSpan.FromSeconds(30));
         }
-        foreach (DecodeWorker worker in _cluster.Decodes)
-        {
-            for (int i = 0; i < worker.Ranks.Count; i++) CheckQuiet(worker.Name, worker.Ranks[i], worker.Engines[i]);
-            if (worker.Resolver.PendingCount > 0) throw new SwarmException($"{worker.Name} still resolves {worker.Resolver.PendingCount} rooms");
-        }
-    }
-
-    private static void CheckQuiet(string worker, EngineRank rank, SimulatedEngine engine)
-    {
-        if (rank.Inbox.LiveRequests > 0) throw new SwarmException($"{worker} rank {rank.DpRank} still holds {rank.Inbox.LiveRequests} requests");
-        if (rank.Load.UsedCells > 0) throw new SwarmException($"{worker} rank {rank.DpRank}: {rank.Load.UsedCells} cells of the ledger did not come back");
-        if (engine.UsedCells > 0 || engine.OpenSequences > 0) throw new SwarmException($"{worker} rank {rank.DpRank}: the engine still has {engine.UsedCells} cells in {engine.OpenSequences} sequences");
-        if (rank.Inbox.UncomputedPromptTokens != 0 || rank.Inbox.LivePromptTokens != 0) throw new SwarmException($"{worker} rank {rank.DpRank}: the work gauge stands at {rank.Inbox.UncomputedPromptTokens}");
+        _loop.Run(_loop.Now + Settle);
+        CheckAllEnded(Settle);
+        _checks.WhenQuiet();
     }
 
     private void CheckAnswer(RequestRecord record)
