@@ -15,6 +15,8 @@ namespace Baton.Router;
 /// </remarks>
 public sealed class PdRouter
 {
+    private readonly CandidateRoll?[] _rolls = new CandidateRoll?[2];
+    private int _madeRolls;
     private readonly RouterOptions _options;
     private readonly RouterRandom _random;
     private readonly RoomIssuer _rooms;
@@ -146,9 +148,23 @@ public sealed class PdRouter
 
     private List<Candidate> Collect(IReadOnlyList<Worker> workers, in RouteQuery query, TimeSpan now, List<Exclusion>? excluded, bool isDryRun)
     {
-        List<Candidate> found = CandidateFilter.Collect(workers, query, _options.DpMode is DpMode.Auto or DpMode.Expand, now, excluded, out bool panic);
+        bool expandRanks = _options.DpMode is DpMode.Auto or DpMode.Expand;
+        if (expandRanks && excluded is null && RollOf(workers).AllAdmitted(query, now) is { } all) return all;
+        List<Candidate> found = CandidateFilter.Collect(workers, query, expandRanks, now, excluded, out bool panic);
         if (panic && !isDryRun) PanicChoices++;
         return found;
+    }
+
+    private CandidateRoll RollOf(IReadOnlyList<Worker> workers)
+    {
+        foreach (CandidateRoll? roll in _rolls)
+        {
+            if (roll is not null && roll.IsOf(workers)) return roll;
+        }
+        CandidateRoll made = new(workers);
+        // Prefill and decode lists take turns; who comes second at the same moment makes it once more, which is harmless.
+        _rolls[Interlocked.Increment(ref _madeRolls) & 1] = made;
+        return made;
     }
 
     private static bool IsUnified(WorkerFleet.Snapshot fleet) => fleet.Prefill.Count == 0 && fleet.Decode.Count == 0 && fleet.Unified.Count > 0;
