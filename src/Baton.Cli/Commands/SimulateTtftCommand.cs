@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
+using Baton.Core.Engine.Simulated;
 using Baton.Simulation.Cluster;
+using Baton.Simulation.Fitting;
 using Baton.Simulation.Ttft;
 using Baton.Simulation.Workloads;
 
@@ -19,11 +21,16 @@ internal static class SimulateTtftCommand
         Option<int> ranks = new("--dp-size") { Description = "Prefill ranks.", DefaultValueFactory = _ => 4 };
         Option<int> scale = new("--token-scale") { Description = "Real tokens that one simulated token stands for.", DefaultValueFactory = _ => 50 };
         Option<string?> fit = new("--fit") { Description = "'published': first find the costs that best explain the published baseline, and use them." };
+        Option<string?> engine = new("--cost-model") { Description = "Costs of an engine instead of those of the published hardware: terms as in serve --simulated-cost, or fitted:FILE." };
         Option<FileInfo?> json = new("--json") { Description = "Write the tables to this file." };
         Option<FileInfo?> html = new("--html") { Description = "Write a page with charts to this file." };
         steps.AcceptOnlyFromAmong("independent", "lockstep", "both");
         lengths.AcceptOnlyFromAmong("fixed", "log-normal", "both");
         fit.AcceptOnlyFromAmong("published");
+        engine.Validators.Add(result =>
+        {
+            if (result.GetResult(fit) is { Implicit: false }) result.AddError("--cost-model and --fit both give the costs: leave one out.");
+        });
         foreach (Option<int> positive in new[] { seeds, requests, ranks, scale })
         {
             positive.Validators.Add(result =>
@@ -33,12 +40,16 @@ internal static class SimulateTtftCommand
         }
         Command command = new("ttft", "Mean and p99 TTFT of every dispatch method, beside one central queue and SGLang's published figures.")
         {
-            steps, lengths, seeds, seed, requests, ranks, scale, fit, json, html,
+            steps, lengths, seeds, seed, requests, ranks, scale, fit, engine, json, html,
         };
         command.SetAction(async (parsed, ct) =>
         {
+            CostModel? cost = null;
+            int wrong = SimulateRunCommand.Run(() => cost = parsed.GetValue(engine) is { } text ? CostModelText.Read(text) : null);
+            if (wrong != ExitCodes.Success) return wrong;
             TtftSettings settings = new()
             {
+                Engine = cost,
                 ArrivalSeeds = parsed.GetValue(seeds),
                 Seed = parsed.GetValue(seed),
                 Requests = parsed.GetValue(requests),

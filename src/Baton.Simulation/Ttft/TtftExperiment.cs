@@ -57,6 +57,15 @@ public static class TtftExperiment
         Requests = [.. workload.Requests.Select(r => r with { PromptTokens = Math.Max(1, (r.PromptTokens + scale / 2) / scale) })],
     };
 
+    /// <summary>Costs of an engine whose tokens are so many real ones each.</summary>
+    private static CostModel Scale(CostModel engine, int scale) => engine with
+    {
+        PromptTokenMs = engine.PromptTokenMs * scale,
+        AttentionMs = engine.AttentionMs * scale * scale,
+        CopyTokenMs = engine.CopyTokenMs * scale,
+        RowContextMs = engine.RowContextMs * scale,
+    };
+
     private static ClusterOptions Options(TtftSettings settings, LoadBalanceMethod? method)
     {
         PrefillCost cost = settings.Cost;
@@ -71,7 +80,7 @@ public static class TtftExperiment
             MaxBatchTokens = chunk,
             VocabSize = 1000,
             // A step's own cost is shared by the prompts of a lockstep step; small chunks would each pay it, so there it is a prompt's.
-            Cost = CostModel.Free with
+            Cost = settings.Engine is { } engine ? Scale(engine, settings.TokenScale) : CostModel.Free with
             {
                 PromptTokenMs = (cost.SecondsPerPrompt + (isLockstep ? 0 : cost.SecondsPerStep)) * 1000 * settings.TokenScale / TtftSettings.PromptTokens,
                 FixedMs = isLockstep ? cost.SecondsPerStep * 1000 : 0,

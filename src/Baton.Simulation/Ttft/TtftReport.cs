@@ -11,7 +11,7 @@ public static class TtftReport
 {
     public static string Title(TtftTable table) =>
         $"{table.Settings.Steps.ToString().ToLowerInvariant()} steps, prompt tokens {table.Settings.Lengths}, {table.Settings.Ranks} ranks, "
-        + $"{table.Settings.Requests} requests, {table.Settings.ArrivalSeeds} arrival seeds";
+        + $"{table.Settings.Requests} requests, {table.Settings.ArrivalSeeds} arrival seeds{(table.Settings.Engine is { } engine ? $", cost {engine}" : "")}";
 
     public static string Text(TtftTable table)
     {
@@ -64,7 +64,7 @@ public static class TtftReport
     /// <summary>The published figure beside a cell: the baseline column is the room's rank, the other one took turns.</summary>
     public static double? Published(TtftTable table, TtftCell cell)
     {
-        if (table.Settings.Lengths is not Workloads.LengthDistribution.Fixed { Tokens: TtftSettings.PromptTokens }) return null;
+        if (table.Settings.Engine is not null || table.Settings.Lengths is not Workloads.LengthDistribution.Fixed { Tokens: TtftSettings.PromptTokens }) return null;
         if (PublishedRow.All.FirstOrDefault(row => row.RequestsPerSecond.Equals(cell.Rate)) is not { } published) return null;
         return cell.Method switch
         {
@@ -109,6 +109,7 @@ public static class TtftReport
         table.Settings.Requests,
         table.Settings.ArrivalSeeds,
         table.Settings.Cost,
+        table.Settings.Engine?.ToString(),
         [.. table.Cells.Select(cell => new TtftCellJson(
             RateOf(cell.Rate), TtftSettings.NameOf(cell.Method), cell.MeanMs, cell.SpreadMs, cell.P50Ms, cell.P99Ms,
             table.Reduction(cell), table.AboveOracle(cell).Mean, table.AboveOracle(cell).P99, Published(table, cell)))]);
@@ -116,7 +117,7 @@ public static class TtftReport
 
 /// <summary>JSON shape of one experiment.</summary>
 public sealed record TtftTableJson(
-    string Steps, string PromptTokens, int Ranks, int Requests, int ArrivalSeeds, PrefillCost Cost, IReadOnlyList<TtftCellJson> Rows);
+    string Steps, string PromptTokens, int Ranks, int Requests, int ArrivalSeeds, PrefillCost Cost, string? CostModel, IReadOnlyList<TtftCellJson> Rows);
 
 /// <summary>JSON shape of one row. Keys follow bench_serving's.</summary>
 public sealed record TtftCellJson(

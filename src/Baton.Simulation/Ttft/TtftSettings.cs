@@ -1,3 +1,4 @@
+using Baton.Core.Engine.Simulated;
 using Baton.Core.Ranks;
 using Baton.Simulation.Cluster;
 using Baton.Simulation.Workloads;
@@ -12,6 +13,8 @@ public sealed record TtftSettings
     public StepModel Steps { get; init; } = StepModel.Lockstep;
     public LengthDistribution Lengths { get; init; } = new LengthDistribution.Fixed(PromptTokens);
     public PrefillCost Cost { get; init; } = PrefillCost.Published;
+    /// <summary>An engine's own costs, such as fitted ones, instead of <see cref="Cost"/>, whose prompts of a step still bound lockstep steps.</summary>
+    public CostModel? Engine { get; init; }
     public IReadOnlyList<double> Rates { get; init; } = [.. PublishedRow.All.Select(row => row.RequestsPerSecond)];
     public int Ranks { get; init; } = 4;
     public int Requests { get; init; } = 200;

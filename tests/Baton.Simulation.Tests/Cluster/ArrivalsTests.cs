@@ -72,6 +72,30 @@ public sealed class ArrivalsTests
         Assert.Equal(cluster.Records[0].Ttft, cluster.Records[1].Ttft);
     }
 
+    public static TheoryData<string> Kinds => ["poisson", "constant", "burst", "closed loop", "conversations"];
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void The_same_seed_gives_the_same_trace_and_another_gives_another(string kind)
+    {
+        Workload Drawn(ulong seed) => kind == "conversations"
+            ? new Conversations { Count = 8, ThinkTime = TimeSpan.FromSeconds(1), UserTokens = Prompt, AnswerTokens = Output }.Draw(seed)
+            : Workload.Draw(30, Process(kind), new LengthDistribution.LogNormal(300, 0.8, 2000), Output, seed);
+
+        string first = Play(Drawn(1)).Trace.ToString();
+
+        Assert.Equal(first, Play(Drawn(1)).Trace.ToString());
+        Assert.NotEqual(first, Play(Drawn(2)).Trace.ToString());
+    }
+
+    private static ArrivalProcess Process(string kind) => kind switch
+    {
+        "constant" => new ArrivalProcess.Constant(20),
+        "burst" => new ArrivalProcess.Burst(5, TimeSpan.FromMilliseconds(300)),
+        "closed loop" => new ArrivalProcess.ClosedLoop(4),
+        _ => new ArrivalProcess.Poisson(20),
+    };
+
     private static int UnderWay(SimulatedCluster cluster, TimeSpan at) => cluster.Records.Count(record => record.ArrivedAt <= at && record.EndedAt > at);
 
     private static SimulatedCluster Play(Workload workload)

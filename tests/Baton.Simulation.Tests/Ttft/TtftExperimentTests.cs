@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Baton.Core.Engine.Simulated;
 using Baton.Core.Ranks;
 using Baton.Simulation.Cluster;
 using Baton.Simulation.Ttft;
@@ -34,6 +35,19 @@ public sealed class TtftExperimentTests
         // 0.85 s and 0.3 s, and some messages of 0.1 ms.
         Assert.InRange(lockstep, 1150, 1152);
         Assert.InRange(independent, 1150, 1152);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(10)]
+    public void An_engines_own_costs_replace_those_of_the_published_hardware(int scale)
+    {
+        TtftSettings settings = new() { Requests = 1, TokenScale = scale, Steps = StepModel.Independent, Engine = CostModel.Parse("fixed=10,prompt=0.1,attention=0.00001") };
+
+        double ttft = Assert.Single(TtftExperiment.RunOnce(settings, 1, LoadBalanceMethod.RoundRobin, 1, out _));
+
+        // 14 chunks of 250 tokens: 140 ms, 350 ms, and 3,500 · 3,499 / 2 pairs: 61 ms.
+        Assert.InRange(ttft, 548, 554);
     }
 
     [Theory]
