@@ -15,6 +15,7 @@ SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
     ["transfer"] = TransferBenchmark.RunAsync,
     ["isolation"] = IsolationBenchmark.RunAsync,
     ["loadgen"] = LoadGenBenchmark.RunAsync,
+    ["simulate-speed"] = SimulationSpeed.RunAsync,
     ["ttft"] = TtftTableBenchmark.RunAsync,
 };
 
