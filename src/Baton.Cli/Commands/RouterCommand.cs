@@ -36,6 +36,7 @@ internal static class RouterCommand
             LogLevel level = parse.GetValue(flags.LogLevel);
             bool json = parse.GetValue(flags.LogJson);
             ulong seed = parse.GetValue(flags.Seed) ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
+            InlineSockets.Enable();
             using IDisposable? export = RouterTelemetry.Start(parse.GetValue(flags.EnableTrace), parse.GetValue(flags.OtlpEndpoint)!);
             await using RouterServer server = new(options, workers, time, seed, logging =>
             {

@@ -7,6 +7,8 @@ namespace Baton.Router.Http;
 /// <summary>A request body read whole into one pooled buffer.</summary>
 internal readonly struct BodyBuffer : IDisposable
 {
+    // Well below what the server holds for a request before it stops reading its socket.
+    private const int ReadBytes = 256 * 1024;
     private readonly byte[] _rented;
     private readonly int _length;
 
@@ -26,7 +28,9 @@ internal readonly struct BodyBuffer : IDisposable
         {
             while (true)
             {
-                ReadResult read = await request.BodyReader.ReadAsync(ct);
+                // Bytes arrive in small pieces: woken once for many of them, not for each. A declared length that is a lie ends the wait as well.
+                int expected = (int)Math.Clamp((request.ContentLength ?? 0) - length, 0, ReadBytes);
+                ReadResult read = expected > 0 ? await request.BodyReader.ReadAtLeastAsync(expected, ct) : await request.BodyReader.ReadAsync(ct);
                 int more = checked((int)read.Buffer.Length);
                 if (length + more > buffer.Length) buffer = Grow(buffer, length, length + more);
                 read.Buffer.CopyTo(buffer.AsSpan(length));

@@ -147,6 +147,8 @@ public sealed class RouterServer : IAsyncDisposable
         // With a logger this category makes a span for every request, which nobody reads: the router has its own.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         logging?.Invoke(builder.Logging);
+        // The code behind a request never blocks, so it may run where the bytes arrive: each hop to another thread costs a wake-up.
+        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true);
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
