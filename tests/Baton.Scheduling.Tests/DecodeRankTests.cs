@@ -453,6 +453,27 @@ public sealed class DecodeRankTests
     }
 
     [Fact]
+    public void Prompts_that_wait_for_their_cache_leave_a_running_sequence_the_cells_to_grow()
+    {
+        using Setup setup = new(Options with { ReservedDecodeTokens = 20 }, answerAtOnce: 0, engine: Small with { CellCount = 190 });
+        RecordingSink running = setup.SubmitLocal("a", 20, 100);
+        while (running.Tokens.Count < 30) Assert.True(setup.Crank.Turn());
+        for (int i = 1; i <= 2; i++) setup.Submit($"prompt {i}", 60, 1, room: (ulong)i);
+
+        int retracted = 0;
+        while (running.End is null)
+        {
+            Assert.True(setup.Crank.Turn());
+            retracted = Math.Max(retracted, setup.Rank.Load.RetractedQueue);
+            if (running.End is null) Assert.InRange(setup.Receiver.Claims.Count, 0, 1); // a second one would leave 18 cells
+        }
+        setup.Crank.Turn();
+
+        Assert.Equal(0, retracted);
+        Assert.Equal(2, setup.Receiver.Claims.Count);
+    }
+
+    [Fact]
     public void A_request_without_a_prefill_half_is_computed_here()
     {
         using Setup setup = new();

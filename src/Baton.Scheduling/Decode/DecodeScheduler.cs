@@ -308,6 +308,8 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
                 i++; // still resolving: those behind it need not wait for that
                 continue;
             }
+            // What is claimed holds its cells until prefill is through, and a running one that finds none left meanwhile would lose its own and stall.
+            if (_slots.FreeCells - CellsToStart(sequence) < _batch.CellsToGrow(_options.ReservedDecodeTokens)) return;
             if (!_slots.TryTake(sequence, CellsToStart(sequence))) return; // but nobody overtakes one that waits for cells
             _prealloc.Remove(sequence);
             _resolvedCount--;

@@ -25,6 +25,18 @@ internal sealed class RunningBatch<T>(SequenceBook<T> book, SlotTable<T> slots, 
         return tokens;
     }
 
+    /// <summary>Cells that the members lack to grow by <paramref name="reservedTokens"/> each, or to their ends where those are nearer.</summary>
+    public int CellsToGrow(int reservedTokens)
+    {
+        int cells = 0;
+        for (int i = 0; i < _members.Count; i++)
+        {
+            T member = _members[i];
+            cells += Math.Max(0, Math.Min(member.RemainingNewTokens, reservedTokens) - (slots.CellsOf(member) - member.TotalTokens));
+        }
+        return cells;
+    }
+
     /// <summary>The sequence has a slot and cells for its tokens.</summary>
     public void Join(T sequence) => _members.Add(sequence);
 
