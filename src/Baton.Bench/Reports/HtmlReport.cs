@@ -27,7 +27,7 @@ public static class HtmlReport
     /// <param name="title">What was measured.</param>
     /// <param name="note">How: the command, the machine. Shown as given.</param>
     public static string Write(string title, string note, BenchOutcome outcome) =>
-        Page(title, note, $"{Table([("", outcome)])}{Charts(outcome)}");
+        Page(title, note, $"{Table([("", outcome)])}{Pairs(outcome.Pd)}<h2>Charts</h2>{Charts(outcome)}");
 
     /// <param name="sweep">The charts of the point with the highest load follow those over the load.</param>
     public static string Write(string title, string note, SweepOutcome sweep)
@@ -45,6 +45,10 @@ public static class HtmlReport
 
         Series Curve(string name, int color, Func<Distribution, double> of) => new(name, color, [.. finite.Select(point => (point.Load, of(point.Outcome.Figures.Ttft)))]);
     }
+
+    private static string Pairs(PdFigures pd) => pd.Pairs.Count == 0 ? "" : PageTable.Write("Pairs",
+        ["prefill", "decode", "requests", "mean TTFT ms", "KV MB", "median hand-over ms"],
+        pd.Pairs.Select(pair => (IReadOnlyList<string>)[pair.Prefill, pair.Decode, $"{pair.Requests}", $"{pair.MeanTtftMs:F2}", $"{pair.HandoverBytes / 1e6:F2}", $"{pair.HandoverMs:F2}"]));
 
     /// <summary>A page in the style of all reports.</summary>
     /// <param name="body">HTML; the caller has escaped what came from outside.</param>
@@ -86,8 +90,8 @@ public static class HtmlReport
             new Series("service", 1, [.. good.Select(record => (record.IntendedAt.TotalSeconds, record.Ttft.TotalMilliseconds))]),
             new Series("from intended", 2, [.. good.Where(record => record.TtftFromIntended - record.Ttft > TimeSpan.FromMilliseconds(1)).Select(record => (record.IntendedAt.TotalSeconds, record.TtftFromIntended.TotalMilliseconds))]),
         ], connect: false));
-        charts.Append(Cumulative("TTFT: share of requests within", outcome.Figures.Ttft, 1));
-        charts.Append(Cumulative("ITL: share of gaps within", outcome.Figures.Itl, 3));
+        charts.Append(Cumulative("TTFT: share of requests within", ("", 1, outcome.Figures.Ttft)));
+        charts.Append(Cumulative("ITL: share of gaps within", ("", 3, outcome.Figures.Itl)));
         if (outcome.Pd.Prefill.Count > 0)
             charts.Append(SvgChart.Bars("Prompt tokens per prefill rank", new Axis("Prefill rank"), new Axis("Tokens"), [.. outcome.Pd.Prefill.Select(rank => (rank.Name, (double)rank.Tokens))], 1));
         if (outcome.Pd.Decode.Count > 0)
@@ -100,12 +104,18 @@ public static class HtmlReport
     }
 
     /// <summary>The distribution as a rising curve of at most 200 points, log time: tails stay visible where a histogram would flatten them.</summary>
-    private static string Cumulative(string title, Distribution values, int color)
+    internal static string Cumulative(string title, params ReadOnlySpan<(string Name, int Color, Distribution Values)> curves)
     {
-        // Events that arrive in one read have a gap of 0, which a logarithm has no place for.
-        const double LeastMs = 0.001;
-        int steps = Math.Min(200, values.Count);
-        (double, double)[] points = [.. Enumerable.Range(1, steps).Select(i => (Math.Max(LeastMs, values.Percentile(100.0 * i / steps)), 100.0 * i / steps))];
-        return SvgChart.Lines(title, new Axis("Time (ms, logarithmic)", IsLogarithmic: true), new Axis("Share (%)"), [new Series("", color, points)]);
+        List<Series> series = [];
+        foreach ((string name, int color, Distribution values) in curves) series.Add(new Series(name, color, Steps(values)));
+        return SvgChart.Lines(title, new Axis("Time (ms, logarithmic)", IsLogarithmic: true), new Axis("Share (%)"), series);
+
+        static (double, double)[] Steps(Distribution values)
+        {
+            // Events that arrive in one read have a gap of 0, which a logarithm has no place for.
+            const double LeastMs = 0.001;
+            int steps = Math.Min(200, values.Count);
+            return [.. Enumerable.Range(1, steps).Select(i => (Math.Max(LeastMs, values.Percentile(100.0 * i / steps)), 100.0 * i / steps))];
+        }
     }
 }

@@ -159,6 +159,8 @@ public static class SvgChart
                 return new Scale(low, high, true, from, to, [.. Enumerable.Range(0, decades + 1).Select(i => low * Math.Pow(10, i))]);
             }
             double step = RoundStep((high - low) / 5);
+            // Values below 0 begin at a round number too, so that 0 itself gets a line.
+            low = Math.Floor(low / step) * step;
             int count = (int)Math.Ceiling((high - low) / step - 1e-9);
             return new Scale(low, low + (count * step), false, from, to, [.. Enumerable.Range(0, count + 1).Select(i => low + (i * step))]);
         }

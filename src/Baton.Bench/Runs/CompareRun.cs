@@ -7,12 +7,21 @@ namespace Baton.Bench.Runs;
 /// <param name="A">The statistic itself, in milliseconds.</param>
 /// <param name="Ratio">B over A.</param>
 /// <param name="DifferenceMs">B minus A.</param>
-public sealed record ComparedMetric(string Name, double A, double B, Estimate Ratio, Estimate DifferenceMs);
+public sealed record ComparedMetric(string Name, double A, double B, Estimate Ratio, Estimate DifferenceMs)
+{
+    public string Verdict => !Ratio.Excludes(1) ? "same" : Ratio.Value < 1 ? "B faster" : "B slower";
+}
 
 /// <param name="PairCount">Requests that both sides answered; only they are compared.</param>
 public sealed record CompareOutcome(
     IReadOnlyList<RequestRecord> RecordsA, IReadOnlyList<RequestRecord> RecordsB, int PairCount, IReadOnlyList<ComparedMetric> Metrics)
 {
+    /// <summary>Of the generator, over the requests to both sides.</summary>
+    public Distribution Lateness { get; } = new(RecordsA.Concat(RecordsB).Select(record => record.Lateness.TotalMilliseconds));
+
+    /// <summary>Whether the generator kept its schedule; see <see cref="BenchOutcome.LatenessLimit"/>. A burst has none: then all are meant for the same moment.</summary>
+    public bool IsLate => RecordsA.Any(record => record.IntendedAt != RecordsA[0].IntendedAt) && Lateness.Percentile(99) > BenchOutcome.LatenessLimit.TotalMilliseconds;
+
     public ComparedMetric Metric(string name) => Metrics.Single(metric => string.Equals(metric.Name, name, StringComparison.Ordinal));
 }
 

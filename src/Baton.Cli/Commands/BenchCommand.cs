@@ -68,6 +68,11 @@ internal static class BenchCommand
     {
         string line = JsonLine.Write(
             settings.Tag, outcome.Header, settings.Dataset, outcome.Figures, outcome.Pd, outcome.ServerInfo, settings.KeepDetails ? outcome.Records : null);
+        await AppendAsync(file, line, ct);
+    }
+
+    internal static async Task AppendAsync(string file, string line, CancellationToken ct)
+    {
         await File.AppendAllTextAsync(file, line + "\n", ct);
         await Console.Error.WriteLineAsync($"Appended to {file}");
     }

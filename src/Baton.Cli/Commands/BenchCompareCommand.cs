@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Baton.Bench.Load;
+using Baton.Bench.Reports;
 using Baton.Bench.Runs;
 using Spectre.Console;
 
@@ -10,7 +11,7 @@ internal static class BenchCompareCommand
 {
     public static Command Create(TimeProvider time)
     {
-        BenchOptions options = new();
+        BenchOptions options = new(BenchOptions.Servers, BenchOptions.TraceTimes, BenchOptions.OneRun);
         Option<string> a = new("--a") { Description = "First server, the base of each ratio.", Required = true };
         Option<string> b = new("--b") { Description = "Second server. A router in front of --a shows the router's own cost.", Required = true };
         Command command = new("compare", "The same requests to two servers, next to each other in time; ratios with a bootstrap confidence interval.") { a, b };
@@ -18,11 +19,16 @@ internal static class BenchCompareCommand
         command.SetAction((parsed, ct) => BenchCommand.GuardAsync(async () =>
         {
             BenchSettings settings = options.Bind(parsed);
-            using BenchClient clientA = new(settings.ClientOptions(BenchOptions.ParseUrl("--a", parsed.GetValue(a)!)), BenchClient.CreateHandler());
-            using BenchClient clientB = new(settings.ClientOptions(BenchOptions.ParseUrl("--b", parsed.GetValue(b)!)), BenchClient.CreateHandler());
+            (Uri urlA, Uri urlB) = (BenchOptions.ParseUrl("--a", parsed.GetValue(a)!), BenchOptions.ParseUrl("--b", parsed.GetValue(b)!));
+            using BenchClient clientA = new(settings.ClientOptions(urlA), BenchClient.CreateHandler());
+            using BenchClient clientB = new(settings.ClientOptions(urlB), BenchClient.CreateHandler());
             Random random = new(settings.Dataset.Seed);
             CompareOutcome outcome = await new CompareRun(settings, clientA, clientB, time, BenchCommand.Observer(options, parsed, time), random).RunAsync(ct);
             Show(outcome);
+            CompareReport report = new(urlA, urlB, settings, outcome);
+            string note = BenchCommand.CommandLineNote();
+            if (parsed.GetValue(options.OutputFile) is { } file) await BenchCommand.AppendAsync(file, report.Line(note), ct);
+            if (parsed.GetValue(options.Html) is { } html) await BenchCommand.WriteHtmlAsync(html, report.Page(note), ct);
             return 0;
         }));
         return command;
@@ -38,11 +44,13 @@ internal static class BenchCompareCommand
             table.AddRow(
                 metric.Name, $"{metric.A:F3}", $"{metric.B:F3}", $"{metric.Ratio.Value:F3}", $"{metric.Ratio.Low:F3} .. {metric.Ratio.High:F3}",
                 $"{metric.DifferenceMs.Value * 1000:F0}", $"{metric.DifferenceMs.Low * 1000:F0} .. {metric.DifferenceMs.High * 1000:F0}",
-                !metric.Ratio.Excludes(1) ? "same" : metric.Ratio.Value < 1 ? "B faster" : "B slower");
+                metric.Verdict);
         }
         AnsiConsole.Write(table);
         Errors("A", outcome.RecordsA);
         Errors("B", outcome.RecordsB);
+        if (outcome.IsLate)
+            AnsiConsole.MarkupLineInterpolated($"[yellow]WARNING: the generator sent its requests {outcome.Lateness.Percentile(99):F2} ms late at p99 (limit {BenchOutcome.LatenessLimit.TotalMilliseconds} ms): part of what you see is this machine.[/]");
         AnsiConsole.MarkupLine("Where A and B lead to the same workers, B - A of the TTFT is what the way costs (router overhead).");
     }
 

@@ -1,8 +1,7 @@
 using System.CommandLine;
-using System.Text.Json.Nodes;
 using Baton.Bench;
-using Baton.Bench.Figures;
 using Baton.Bench.Load;
+using Baton.Bench.Reports;
 using Baton.Bench.Runs;
 using Spectre.Console;
 
@@ -14,7 +13,7 @@ internal static class BenchIsolationCommand
     public static Command Create(TimeProvider time)
     {
         IsolationOptions defaults = new();
-        BenchOptions options = new();
+        BenchOptions options = new(BenchOptions.Requests, BenchOptions.TraceTimes, BenchOptions.OneRun);
         Option<string?> against = new("--against") { Description = "Second server, measured after --base-url in each round: say, unified first and prefill/decode here." };
         Option<int> rounds = new("--rounds") { Description = "Rounds, with both servers in turn.", DefaultValueFactory = _ => 3 };
         Option<int> streams = new("--streams") { Description = "Streams that decode meanwhile.", DefaultValueFactory = _ => defaults.Streams };
@@ -34,19 +33,19 @@ internal static class BenchIsolationCommand
             if (settings.Backend.Api == BenchApi.Chat) throw new BenchException("bench isolation sends token ids, which the chat API does not take: use another --backend.");
             IsolationOptions isolation = defaults with
             {
-                Streams = parsed.GetValue(streams),
-                StreamInputTokens = parsed.GetValue(streamInput),
-                StreamOutputTokens = parsed.GetValue(streamOutput),
-                Prompts = parsed.GetValue(prompts),
-                PromptTokens = parsed.GetValue(promptLength),
-                PromptInterval = TimeSpan.FromSeconds(parsed.GetValue(interval)),
+                Streams = BenchOptions.AtLeast(1, parsed, streams),
+                StreamInputTokens = BenchOptions.AtLeast(1, parsed, streamInput),
+                StreamOutputTokens = BenchOptions.AtLeast(1, parsed, streamOutput),
+                Prompts = BenchOptions.AtLeast(1, parsed, prompts),
+                PromptTokens = BenchOptions.AtLeast(1, parsed, promptLength),
+                PromptInterval = TimeSpan.FromSeconds(BenchOptions.AtLeast(0, parsed, interval)),
             };
             Uri[] servers = parsed.GetValue(against) is { } second ? [settings.BaseUrl, BenchOptions.ParseUrl("--against", second)] : [settings.BaseUrl];
             BenchClient[] clients = [.. servers.Select(server => new BenchClient(settings.ClientOptions(server), BenchClient.CreateHandler()))];
             try
             {
                 List<IsolationOutcome>[] outcomes = [.. servers.Select(_ => new List<IsolationOutcome>())];
-                for (int round = 0; round < parsed.GetValue(rounds); round++)
+                for (int round = 0; round < BenchOptions.AtLeast(1, parsed, rounds); round++)
                 {
                     for (int i = 0; i < clients.Length; i++)
                     {
@@ -54,8 +53,11 @@ internal static class BenchIsolationCommand
                         outcomes[i].Add(await new IsolationRun(settings, clients[i], time, isolation).RunAsync(ct));
                     }
                 }
-                Show(servers, outcomes);
-                if (parsed.GetValue(options.OutputFile) is { } file) await File.AppendAllTextAsync(file, Line(servers, outcomes) + "\n", ct);
+                IsolationReport report = new(isolation, [.. servers.Select((server, i) => new IsolationSide(server.ToString(), outcomes[i]))]);
+                Show(report);
+                string note = BenchCommand.CommandLineNote();
+                if (parsed.GetValue(options.OutputFile) is { } file) await BenchCommand.AppendAsync(file, report.Line(note), ct);
+                if (parsed.GetValue(options.Html) is { } html) await BenchCommand.WriteHtmlAsync(html, report.Page(note), ct);
                 return 0;
             }
             finally
@@ -66,48 +68,25 @@ internal static class BenchIsolationCommand
         return command;
     }
 
-    /// <summary>Middle of the rounds: one worst gap alone would be the machine's worst moment.</summary>
-    private static double MedianWorst(IEnumerable<Distribution> rounds) => new Distribution(rounds.Select(round => round.Max)).Median;
-
-    private static void Show(Uri[] servers, List<IsolationOutcome>[] outcomes)
+    private static void Show(IsolationReport report)
     {
         Table table = new Table().Border(TableBorder.Rounded).Title("Gaps between tokens of the running streams (ms)");
         table.AddColumn("Server");
         foreach (string column in new[] { "round", "quiet p50", "quiet worst", "disturbed p50", "disturbed p99", "disturbed worst", "prompt TTFT p50", "failed" }) table.AddColumn(new TableColumn(column).RightAligned());
-        for (int i = 0; i < servers.Length; i++)
+        foreach (IsolationSide side in report.Sides)
         {
-            for (int round = 0; round < outcomes[i].Count; round++)
+            for (int round = 0; round < side.Rounds.Count; round++)
             {
-                IsolationOutcome of = outcomes[i][round];
+                IsolationOutcome of = side.Rounds[round];
                 table.AddRow(
-                    Markup.Escape(servers[i].ToString()), $"{round + 1}", $"{of.Quiet.Median:F2}", $"{of.Quiet.Max:F2}", $"{of.Disturbed.Median:F2}",
+                    Markup.Escape(side.Server), $"{round + 1}", $"{of.Quiet.Median:F2}", $"{of.Quiet.Max:F2}", $"{of.Disturbed.Median:F2}",
                     $"{of.Disturbed.Percentile(99):F2}", $"{of.Disturbed.Max:F2}", $"{of.PromptTtftMs.Median:F1}", $"{of.FailedStreams + of.FailedPrompts}");
             }
         }
         AnsiConsole.Write(table);
-        if (servers.Length == 2)
-        {
-            double first = MedianWorst(outcomes[0].Select(of => of.Disturbed));
-            double second = MedianWorst(outcomes[1].Select(of => of.Disturbed));
-            AnsiConsole.MarkupLineInterpolated($"Worst gap, middle of the rounds: {first:F2} ms at {servers[0]}, {second:F2} ms at {servers[1]}: ratio [bold]{second / first:F3}[/]");
-        }
-    }
-
-    private static string Line(Uri[] servers, List<IsolationOutcome>[] outcomes)
-    {
-        JsonArray sides = [];
-        for (int i = 0; i < servers.Length; i++)
-        {
-            sides.Add(new JsonObject
-            {
-                ["server"] = servers[i].ToString(),
-                ["median_worst_gap_ms"] = MedianWorst(outcomes[i].Select(of => of.Disturbed)),
-                ["worst_gap_ms"] = new JsonArray([.. outcomes[i].Select(of => (JsonNode)of.Disturbed.Max)]),
-                ["p99_gap_ms"] = new JsonArray([.. outcomes[i].Select(of => (JsonNode)of.Disturbed.Percentile(99))]),
-                ["quiet_worst_gap_ms"] = new JsonArray([.. outcomes[i].Select(of => (JsonNode)of.Quiet.Max)]),
-                ["failed"] = outcomes[i].Sum(of => of.FailedStreams + of.FailedPrompts),
-            });
-        }
-        return new JsonObject { ["command"] = BenchCommand.CommandLineNote(), ["servers"] = sides }.ToJsonString();
+        if (report.Ratio is not { } ratio) return;
+        (IsolationSide first, IsolationSide second) = (report.Sides[0], report.Sides[1]);
+        AnsiConsole.MarkupLineInterpolated($"Worst gap, middle of the rounds: {first.MedianWorstMs:F2} ms at {first.Server}, {second.MedianWorstMs:F2} ms at {second.Server}: ratio [bold]{ratio:F3}[/]");
+        AnsiConsole.MarkupLineInterpolated($"Worst gap of all rounds: {first.WorstMs:F2} and {second.WorstMs:F2} ms: ratio {report.RatioOfWorst:F3}");
     }
 }

@@ -14,7 +14,21 @@ namespace Baton.Cli.Commands;
 /// <summary>The options of <c>baton bench</c>: bench_serving's names and meanings, and Baton's own behind them.</summary>
 internal sealed class BenchOptions
 {
+    /// <summary>Left out where the command names its servers otherwise.</summary>
+    public static readonly string[] Servers = ["--base-url", "--host", "--port"];
+    /// <summary>Left out where the command makes its own arrival times.</summary>
+    public static readonly string[] TraceTimes = ["--use-trace-timestamps", "--mooncake-slowdown-factor"];
+    /// <summary>Left out where there is no block and no JSON line of one run.</summary>
+    public static readonly string[] OneRun = ["--output-details", "--slo-ttft", "--slo-itl", "--pd-separated", "--profile", "--profile-prefill-url", "--profile-decode-url"];
+    /// <summary>Left out where the command makes its own requests.</summary>
+    public static readonly string[] Requests =
+    [
+        "--dataset-name", "--dataset-path", "--num-prompts", "--sharegpt-output-len", "--sharegpt-context-len", "--random-input-len", "--random-output-len", "--random-range-ratio",
+        "--gsp-num-groups", "--gsp-prompts-per-group", "--gsp-system-prompt-len", "--gsp-question-len", "--gsp-output-len", "--request-rate", "--max-concurrency",
+        "--warmup-requests", "--flush-cache", "--disable-stream", "--disable-ignore-eos", "--tag", "--disable-tqdm",
+    ];
     private static readonly DatasetOptions Dataset = new();
+    private readonly HashSet<string> _without;
     private readonly List<Option> _all = [];
     private readonly Option<string> _backend;
     private readonly Option<string?> _baseUrl;
@@ -55,8 +69,10 @@ internal sealed class BenchOptions
     private readonly Option<string[]> _profilePrefillUrl;
     private readonly Option<string[]> _profileDecodeUrl;
 
-    public BenchOptions()
+    /// <param name="without">Options that mean nothing to the command: it refuses them instead of ignoring them.</param>
+    public BenchOptions(params IEnumerable<string>[] without)
     {
+        _without = [.. without.SelectMany(names => names)];
         _backend = Add("--backend", "sglang", $"Which API to speak: {string.Join(", ", BenchBackend.All.Select(backend => backend.Name))}.");
         _baseUrl = Add<string?>("--base-url", null, "Server or router, such as http://127.0.0.1:30000. Wins over --host and --port.");
         _host = Add("--host", "127.0.0.1", "Host of the server.");
@@ -114,35 +130,52 @@ internal sealed class BenchOptions
         foreach (Option option in _all) command.Options.Add(option);
     }
 
-    public static bool IsGiven(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
+    public bool GivesRate(ParseResult parsed) => IsGiven(parsed, _requestRate);
+
+    public bool GivesConcurrency(ParseResult parsed) => IsGiven(parsed, _maxConcurrency);
+
+    /// <exception cref="BenchException">The value is below <paramref name="least"/>.</exception>
+    public static T AtLeast<T>(T least, ParseResult parsed, Option<T> option) where T : struct, IComparable<T> => AtLeast(least, option.Name, parsed.GetValue(option));
+
+    private static T AtLeast<T>(T least, string name, T value) where T : struct, IComparable<T> =>
+        value.CompareTo(least) >= 0 ? value : throw new BenchException($"{name} {value}: give {least} or more.");
+
+    private static bool IsGiven(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
+
+    private T? Value<T>(ParseResult parsed, Option<T> option) => _all.Contains(option) ? parsed.GetValue(option) : (T?)option.GetDefaultValue();
+
+    private T AtLeastOrDefault<T>(T least, ParseResult parsed, Option<T> option) where T : struct, IComparable<T> => AtLeast(least, option.Name, Value(parsed, option));
+
+    private T? AtLeastOrNone<T>(T least, ParseResult parsed, Option<T?> option) where T : struct, IComparable<T> =>
+        Value(parsed, option) is { } value ? AtLeast(least, option.Name, value) : null;
 
     /// <exception cref="BenchException">A value makes no sense; the message names the option.</exception>
     public BenchSettings Bind(ParseResult parsed)
     {
-        BenchBackend backend = BenchBackend.Parse(parsed.GetValue(_backend)!);
-        string host = parsed.GetValue(_host)!;
-        string url = parsed.GetValue(_baseUrl) ?? $"http://{(host == "0.0.0.0" ? "127.0.0.1" : host)}:{parsed.GetValue(_port) ?? backend.DefaultPort}";
-        bool isTrace = parsed.GetValue(_datasetName) is "trace" or "mooncake";
+        BenchBackend backend = BenchBackend.Parse(Value(parsed, _backend)!);
+        string host = Value(parsed, _host)!;
+        string url = Value(parsed, _baseUrl) ?? $"http://{(host == "0.0.0.0" ? "127.0.0.1" : host)}:{Value(parsed, _port) ?? backend.DefaultPort}";
+        bool isTrace = Value(parsed, _datasetName) is "trace" or "mooncake";
         return new BenchSettings
         {
             Backend = backend,
             BaseUrl = ParseUrl("--base-url", url),
             Dataset = BindDataset(parsed),
-            RequestRate = parsed.GetValue(_requestRate),
-            UseTraceTimestamps = parsed.GetValue(_useTraceTimestamps) || (isTrace && !IsGiven(parsed, _requestRate)),
-            TraceSlowdown = parsed.GetValue(_slowdown),
-            MaxConcurrency = parsed.GetValue(_maxConcurrency),
-            WarmupRequests = parsed.GetValue(_warmupRequests),
-            Stream = !parsed.GetValue(_disableStream),
-            IgnoreEos = !parsed.GetValue(_disableIgnoreEos),
-            ExtraRequestBody = ParseExtra(parsed.GetValue(_extraRequestBody)),
-            Model = parsed.GetValue(_model),
-            ApiKey = parsed.GetValue(_apiKey) ?? Environment.GetEnvironmentVariable("OPENAI_API_KEY") ?? Environment.GetEnvironmentVariable("API_KEY"),
-            FlushCache = parsed.GetValue(_flushCache),
-            KeepDetails = parsed.GetValue(_outputDetails),
-            Tag = parsed.GetValue(_tag),
-            RequestTimeout = TimeSpan.FromSeconds(parsed.GetValue(_requestTimeout)),
-            Goals = new ServiceGoals(parsed.GetValue(_sloTtft), parsed.GetValue(_sloItl)),
+            RequestRate = Value(parsed, _requestRate),
+            UseTraceTimestamps = Value(parsed, _useTraceTimestamps) || (isTrace && _all.Contains(_useTraceTimestamps) && !IsGiven(parsed, _requestRate)),
+            TraceSlowdown = Above0("--mooncake-slowdown-factor", Value(parsed, _slowdown)),
+            MaxConcurrency = AtLeastOrNone(1, parsed, _maxConcurrency),
+            WarmupRequests = AtLeastOrDefault(0, parsed, _warmupRequests),
+            Stream = !Value(parsed, _disableStream),
+            IgnoreEos = !Value(parsed, _disableIgnoreEos),
+            ExtraRequestBody = ParseExtra(Value(parsed, _extraRequestBody)),
+            Model = Value(parsed, _model),
+            ApiKey = Value(parsed, _apiKey) ?? Environment.GetEnvironmentVariable("OPENAI_API_KEY") ?? Environment.GetEnvironmentVariable("API_KEY"),
+            FlushCache = Value(parsed, _flushCache),
+            KeepDetails = Value(parsed, _outputDetails),
+            Tag = Value(parsed, _tag),
+            RequestTimeout = TimeSpan.FromSeconds(Above0("--request-timeout", Value(parsed, _requestTimeout))),
+            Goals = new ServiceGoals(Value(parsed, _sloTtft), Value(parsed, _sloItl)),
             ProfileUrls = BindProfileUrls(parsed, url),
         };
     }
@@ -152,31 +185,33 @@ internal sealed class BenchOptions
             ? url
             : throw new BenchException($"{option} {text}: an absolute http or https URL is needed, such as http://127.0.0.1:30000.");
 
+    private static double Above0(string name, double value) => value > 0 && double.IsFinite(value) ? value : throw new BenchException($"{name} {value}: give a number above 0.");
+
     private DatasetOptions BindDataset(ParseResult parsed) => new()
     {
-        Name = parsed.GetValue(_datasetName)!,
-        Path = parsed.GetValue(_datasetPath),
-        NumPrompts = parsed.GetValue(_numPrompts),
-        Seed = parsed.GetValue(_seed),
-        RandomInputLen = parsed.GetValue(_randomInputLen),
-        RandomOutputLen = parsed.GetValue(_randomOutputLen),
-        RandomRangeRatio = parsed.GetValue(_randomRangeRatio),
-        SharegptOutputLen = parsed.GetValue(_sharegptOutputLen),
-        SharegptContextLen = parsed.GetValue(_sharegptContextLen),
-        GspNumGroups = parsed.GetValue(_gspNumGroups),
-        GspPromptsPerGroup = parsed.GetValue(_gspPromptsPerGroup),
-        GspSystemPromptLen = parsed.GetValue(_gspSystemPromptLen),
-        GspQuestionLen = parsed.GetValue(_gspQuestionLen),
-        GspOutputLen = parsed.GetValue(_gspOutputLen),
-        VocabSize = parsed.GetValue(_vocabSize),
+        Name = Value(parsed, _datasetName)!,
+        Path = Value(parsed, _datasetPath),
+        NumPrompts = AtLeastOrDefault(1, parsed, _numPrompts),
+        Seed = Value(parsed, _seed),
+        RandomInputLen = AtLeastOrDefault(1, parsed, _randomInputLen),
+        RandomOutputLen = AtLeastOrDefault(1, parsed, _randomOutputLen),
+        RandomRangeRatio = Value(parsed, _randomRangeRatio) is >= 0 and <= 1 and double ratio ? ratio : throw new BenchException($"--random-range-ratio {Value(parsed, _randomRangeRatio)}: give a share from 0 to 1."),
+        SharegptOutputLen = AtLeastOrNone(1, parsed, _sharegptOutputLen),
+        SharegptContextLen = AtLeastOrNone(1, parsed, _sharegptContextLen),
+        GspNumGroups = AtLeastOrDefault(1, parsed, _gspNumGroups),
+        GspPromptsPerGroup = AtLeastOrDefault(1, parsed, _gspPromptsPerGroup),
+        GspSystemPromptLen = AtLeastOrDefault(0, parsed, _gspSystemPromptLen),
+        GspQuestionLen = AtLeastOrDefault(1, parsed, _gspQuestionLen),
+        GspOutputLen = AtLeastOrDefault(1, parsed, _gspOutputLen),
+        VocabSize = AtLeastOrDefault(2, parsed, _vocabSize),
     };
 
     private Uri[] BindProfileUrls(ParseResult parsed, string baseUrl)
     {
-        string[] workers = [.. parsed.GetValue(_profilePrefillUrl)!, .. parsed.GetValue(_profileDecodeUrl)!];
-        if (!parsed.GetValue(_profile))
+        string[] workers = [.. Value(parsed, _profilePrefillUrl)!, .. Value(parsed, _profileDecodeUrl)!];
+        if (!Value(parsed, _profile))
             return workers.Length == 0 ? [] : throw new BenchException("--profile-prefill-url and --profile-decode-url need --profile.");
-        if (!parsed.GetValue(PdSeparated))
+        if (!Value(parsed, PdSeparated))
             return workers.Length == 0 ? [ParseUrl("--base-url", baseUrl)] : throw new BenchException("--profile-prefill-url and --profile-decode-url need --pd-separated.");
         if (workers.Length == 0) throw new BenchException("--profile with --pd-separated needs --profile-prefill-url or --profile-decode-url.");
         return [.. workers.Select(worker => ParseUrl("--profile-…-url", worker))];
@@ -210,7 +245,7 @@ internal sealed class BenchOptions
     {
         Option<T> option = new(name) { Description = description, DefaultValueFactory = _ => fallback };
         if (parse is not null) option.CustomParser = parse;
-        _all.Add(option);
+        if (!_without.Contains(name)) _all.Add(option);
         return option;
     }
 }

@@ -10,36 +10,49 @@ using Spectre.Console;
 namespace Baton.Cli.Commands;
 
 /// <summary><c>baton bench sweep</c>: the same requests at several rates or concurrencies, and where the knee is.</summary>
-internal static class BenchSweepCommand
+internal sealed class BenchSweepCommand
 {
-    public static Command Create(TimeProvider time)
-    {
-        BenchOptions options = new();
-        Option<string?> rates = new("--rates") { Description = "Comma-separated requests per second, such as 1,2,4,8,inf." };
-        Option<string?> concurrencies = new("--concurrencies") { Description = "Comma-separated limits of requests at once, such as 1,2,4,8." };
-        Option<double> pause = new("--pause") { Description = "Seconds between points.", DefaultValueFactory = _ => 1 };
-        Command command = new("sweep", "The same requests at several rates or concurrencies; finds the knee.") { rates, concurrencies, pause };
-        options.AddTo(command);
-        command.SetAction((parsed, ct) => BenchCommand.GuardAsync(async () =>
-        {
-            BenchSettings settings = options.Bind(parsed);
-            (SweepAxis axis, double[] loads) = Loads(parsed.GetValue(rates), parsed.GetValue(concurrencies));
-            using BenchClient client = new(settings.ClientOptions(), BenchClient.CreateHandler());
-            SweepRun run = new(settings, client, time, BenchCommand.Observer(options, parsed, time), TimeSpan.FromSeconds(parsed.GetValue(pause)));
-            SweepOutcome outcome = await run.RunAsync(axis, loads, ct);
+    private readonly BenchOptions _options = new(BenchOptions.TraceTimes);
+    private readonly Option<string?> _rates = new("--rates") { Description = "Comma-separated requests per second, such as 1,2,4,8,inf." };
+    private readonly Option<string?> _concurrencies = new("--concurrencies") { Description = "Comma-separated limits of requests at once, such as 1,2,4,8." };
+    private readonly Option<double> _pause = new("--pause") { Description = "Seconds between points.", DefaultValueFactory = _ => 1 };
 
-            Show(outcome);
-            string file = BenchCommand.OutputPath(options, parsed, settings, time);
-            foreach (SweepPoint point in outcome.Points) await BenchCommand.AppendAsync(file, settings, point.Outcome, ct);
-            if (parsed.GetValue(options.Html) is { } html)
-                await BenchCommand.WriteHtmlAsync(html, HtmlReport.Write($"baton bench sweep: {settings.BaseUrl}", BenchCommand.CommandLineNote(), outcome), ct);
-            return outcome.Points.All(point => point.Outcome.Figures.Completed > 0) ? 0 : 1;
-        }));
-        return command;
+    public BenchSweepCommand()
+    {
+        Command = new("sweep", "The same requests at several rates or concurrencies; finds the knee.") { _rates, _concurrencies, _pause };
+        _options.AddTo(Command);
     }
 
-    private static (SweepAxis, double[]) Loads(string? rates, string? concurrencies) => (rates, concurrencies) switch
+    public Command Command { get; }
+
+    public static Command Create(TimeProvider time)
     {
+        BenchSweepCommand sweep = new();
+        sweep.Command.SetAction((parsed, ct) => BenchCommand.GuardAsync(() => sweep.RunAsync(parsed, time, ct)));
+        return sweep.Command;
+    }
+
+    private async Task<int> RunAsync(ParseResult parsed, TimeProvider time, CancellationToken ct)
+    {
+        BenchSettings settings = _options.Bind(parsed);
+        (SweepAxis axis, double[] loads) = Loads(parsed);
+        using BenchClient client = new(settings.ClientOptions(), BenchClient.CreateHandler());
+        SweepRun run = new(settings, client, time, BenchCommand.Observer(_options, parsed, time), TimeSpan.FromSeconds(BenchOptions.AtLeast(0, parsed, _pause)));
+        SweepOutcome outcome = await run.RunAsync(axis, loads, ct);
+
+        Show(outcome);
+        string file = BenchCommand.OutputPath(_options, parsed, settings, time);
+        foreach (SweepPoint point in outcome.Points) await BenchCommand.AppendAsync(file, settings, point.Outcome, ct);
+        if (parsed.GetValue(_options.Html) is { } html)
+            await BenchCommand.WriteHtmlAsync(html, HtmlReport.Write($"baton bench sweep: {settings.BaseUrl}", BenchCommand.CommandLineNote(), outcome), ct);
+        return outcome.Points.All(point => point.Outcome.Figures.Completed > 0) ? 0 : 1;
+    }
+
+    /// <exception cref="BenchException">No loads, or some that make no sense, or two flags that mean the same.</exception>
+    internal (SweepAxis Axis, double[] Loads) Loads(ParseResult parsed) => (parsed.GetValue(_rates), parsed.GetValue(_concurrencies)) switch
+    {
+        ({ }, null) when _options.GivesRate(parsed) => throw new BenchException("--request-rate has no meaning beside --rates."),
+        (null, { }) when _options.GivesConcurrency(parsed) => throw new BenchException("--max-concurrency has no meaning beside --concurrencies."),
         ({ } text, null) => (SweepAxis.RequestRate, Numbers("--rates", text, allowInfinity: true)),
         (null, { } text) => (SweepAxis.MaxConcurrency, Numbers("--concurrencies", text, allowInfinity: false)),
         _ => throw new BenchException("Give either --rates or --concurrencies, such as --rates 1,2,4,8,inf."),

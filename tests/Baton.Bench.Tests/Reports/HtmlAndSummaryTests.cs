@@ -27,7 +27,7 @@ public sealed class HtmlAndSummaryTests
         Assert.Contains("a &lt;title&gt;", page, StringComparison.Ordinal);
         Assert.Contains("note &amp; more", page, StringComparison.Ordinal);
         Assert.Contains("prefers-color-scheme:dark", page, StringComparison.Ordinal);
-        foreach (string chart in new[] { "Timeline", "TTFT: share", "ITL: share", "Prompt tokens per prefill rank", "Output tokens per decode rank", "Slowest requests" })
+        foreach (string chart in new[] { "Timeline", "TTFT: share", "ITL: share", "Prompt tokens per prefill rank", "Output tokens per decode rank", "Slowest requests", "median hand-over ms" })
             Assert.Contains(chart, page, StringComparison.Ordinal);
     }
 
