@@ -1,54 +1,55 @@
-using Baton.Bench.Figures;
+using System.Globalization;
+using System.Text.Json.Nodes;
 using Baton.Bench.Load;
+using Baton.Bench.Reports;
 using Baton.Bench.Runs;
 
 namespace Baton.Benchmarks;
 
 /// <summary>The demo model: worst gap between tokens of running streams while long prompts arrive, unified against prefill and decode on the same cores.</summary>
-public static class IsolationBenchmark
+/// <remarks>Unified in two forms: one rank, which leaves the other core to HTTP and the client, and two, which have as many compute threads as prefill + decode.</remarks>
+internal static class IsolationBenchmark
 {
+    private static readonly string[] WorkerFlags = ["--max-batch-tokens", "512", "--context-length", "2048"];
+
+    /// <param name="args">Rounds, 5 when left out.</param>
     public static async Task<int> RunAsync(string[] args)
     {
-        int rounds = args.Length > 0 ? int.Parse(args[0]) : 5;
-        string[] worker = ["--max-batch-tokens", "512", "--context-length", "2048"];
-        await using BatonStack unified = await BatonStack.UnifiedAsync("unified", worker);
-        await using BatonStack split = await BatonStack.PrefillDecodeAsync("prefill + decode", worker, worker, []);
+        int rounds = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 5;
+        await using BatonStack one = await BatonStack.UnifiedAsync("unified, one rank", WorkerFlags);
+        await using BatonStack two = await BatonStack.UnifiedAsync("unified, two ranks", [.. WorkerFlags, "--dp-size", "2"]);
+        await using BatonStack split = await BatonStack.PrefillDecodeAsync("prefill + decode", WorkerFlags, WorkerFlags, []);
+        BatonStack[] stacks = [one, two, split];
         IsolationOptions options = new() { Streams = 3, StreamOutputTokens = 1500, Prompts = 8, PromptTokens = 1000, PromptInterval = TimeSpan.FromMilliseconds(200) };
-        Dictionary<string, List<IsolationOutcome>> found = new(StringComparer.Ordinal);
-        for (int round = 0; round < rounds; round++)
+        List<IsolationOutcome>[] found = [.. stacks.Select(_ => new List<IsolationOutcome>())];
+        // Round 0 warms up the just-in-time compiler and is not counted.
+        for (int round = 0; round <= rounds; round++)
         {
-            foreach (BatonStack stack in new[] { unified, split })
+            for (int i = 0; i < stacks.Length; i++)
             {
-                BenchSettings settings = new() { Backend = BenchBackend.Parse("baton"), BaseUrl = stack.Url, Dataset = new() { Seed = round + 1 } };
+                BenchSettings settings = new() { Backend = BenchBackend.Parse("baton"), BaseUrl = stacks[i].Url, Dataset = new() { Seed = round + 1 } };
                 using BenchClient client = new(settings.ClientOptions(), BenchClient.CreateHandler());
                 IsolationOutcome outcome = await new IsolationRun(settings, client, TimeProvider.System, options).RunAsync(CancellationToken.None);
-                if (!found.TryGetValue(stack.Name, out List<IsolationOutcome>? outcomes)) found[stack.Name] = outcomes = [];
-                outcomes.Add(outcome);
-                Console.WriteLine($"round {round + 1}  {stack.Name,-18} quiet worst {outcome.Quiet.Max,8:F2} ms  disturbed p99 {outcome.Disturbed.Percentile(99),8:F2}  worst {outcome.Disturbed.Max,8:F2} ms  prompt TTFT p50 {outcome.PromptTtftMs.Median:F1} ms  failed {outcome.FailedStreams + outcome.FailedPrompts}");
+                if (round > 0) found[i].Add(outcome);
+                Console.WriteLine($"round {round}  {stacks[i].Name,-18} quiet p50 {outcome.Quiet.Median,6:F2} worst {outcome.Quiet.Max,8:F2} ms  disturbed p50 {outcome.Disturbed.Median,6:F2} p99 {outcome.Disturbed.Percentile(99),8:F2} worst {outcome.Disturbed.Max,8:F2} ms  prompt TTFT p50 {outcome.PromptTtftMs.Median:F1} ms  failed {outcome.FailedStreams + outcome.FailedPrompts}");
             }
         }
-        double Worst(string name) => new Distribution(found[name].Select(outcome => outcome.Disturbed.Max)).Median;
-        ResultFile.Write("isolation", $"dotnet build -c Release src/Baton.Cli && dotnet run -c Release --project bench/Baton.Benchmarks -- isolation {rounds}", new
+        IsolationSide[] sides = [.. stacks.Select((stack, i) => new IsolationSide(stack.Name, found[i]))];
+        string command = $"dotnet build -c Release src/Baton.Cli && dotnet run -c Release --project bench/Baton.Benchmarks -- isolation {rounds}";
+        ResultFile.Write("isolation", command, new
         {
             load_average = BatonStack.LoadAverage(),
-            options.Streams,
-            options.StreamOutputTokens,
-            options.Prompts,
-            options.PromptTokens,
-            prompt_interval_ms = options.PromptInterval.TotalMilliseconds,
-            bar = "median worst gap of prefill + decode <= 1/3 of unified",
-            ratio = Math.Round(Worst(split.Name) / Worst(unified.Name), 3),
-            sides = found.Select(side => new
-            {
-                side = side.Key,
-                median_worst_gap_ms = Worst(side.Key),
-                worst_gap_ms = side.Value.Select(outcome => Math.Round(outcome.Disturbed.Max, 2)).ToArray(),
-                p99_gap_ms = side.Value.Select(outcome => Math.Round(outcome.Disturbed.Percentile(99), 2)).ToArray(),
-                quiet_worst_gap_ms = side.Value.Select(outcome => Math.Round(outcome.Quiet.Max, 2)).ToArray(),
-                median_prompt_ttft_ms = new Distribution(side.Value.Select(outcome => outcome.PromptTtftMs.Median)).Median,
-                failed = side.Value.Sum(outcome => outcome.FailedStreams + outcome.FailedPrompts),
-            }).ToArray(),
+            bar = "worst gap of prefill + decode <= 1/3 of unified",
+            ratio_to_one_rank = Against(options, sides[0], sides[2]),
+            ratio_to_two_ranks = Against(options, sides[1], sides[2]),
+            rounds = new IsolationReport(options, sides).ToJson(command)["servers"],
         });
         return 0;
+    }
+
+    private static JsonObject Against(IsolationOptions options, IsolationSide unified, IsolationSide split)
+    {
+        IsolationReport report = new(options, [unified, split]);
+        return new JsonObject { ["median_of_rounds"] = Math.Round(report.Ratio!.Value, 3), ["worst_of_all_rounds"] = Math.Round(report.RatioOfWorst!.Value, 3) };
     }
 }

@@ -16,6 +16,8 @@ public static class LoadGenBenchmark
 {
     private const int Connections = 32;
     private const int Rounds = 5;
+    // About what a bench against a few workers sends; a second of it.
+    private const int PaceRate = 100;
     private static readonly byte[] RequestBody = """{"input_ids":[1,2,3,4],"sampling_params":{"temperature":0,"max_new_tokens":1,"ignore_eos":true},"stream":true}"""u8.ToArray();
     private static readonly byte[] Response = BuildResponse();
 
@@ -35,7 +37,7 @@ public static class LoadGenBenchmark
         {
             Uri url = new($"http://127.0.0.1:{port}/");
             List<double> raw = [], bare = [], measured = [], open = [];
-            Distribution lateness = Distribution.Empty;
+            List<Pace> yielding = [], timersOnly = [];
             // Interleaved, so that what else runs on this machine hits all alike; the first round warms up.
             for (int round = 0; round <= Rounds; round++)
             {
@@ -43,13 +45,15 @@ public static class LoadGenBenchmark
                 double bareRate = await BareAsync(url, count);
                 double measuredRate = (await LoadAsync(url, count, double.PositiveInfinity, Connections)).Rate;
                 (double openRate, Distribution late) = await LoadAsync(url, count / 4, 2_000, null);
-                Console.WriteLine($"round {round}: raw {rawRate:F0}/s  HttpMessageInvoker {bareRate:F0}/s  baton bench {measuredRate:F0}/s  open loop at 2000/s: {openRate:F0}/s, lateness p99 {late.Percentile(99):F3} ms");
+                Pace with = await PaceAsync(url, new LoadOptions().PacingSlack), without = await PaceAsync(url, TimeSpan.Zero);
+                Console.WriteLine($"round {round}: raw {rawRate:F0}/s  HttpMessageInvoker {bareRate:F0}/s  baton bench {measuredRate:F0}/s  open loop at 2000/s: {openRate:F0}/s, lateness p99 {late.Percentile(99):F3} ms; at {PaceRate}/s yielding {with.LatenessP99Ms:F3} ms, {with.CoreShare:P1} of the core, timers only {without.LatenessP99Ms:F3} ms, {without.CoreShare:P1}");
                 if (round == 0) continue;
                 raw.Add(rawRate);
                 bare.Add(bareRate);
                 measured.Add(measuredRate);
                 open.Add(late.Percentile(99));
-                lateness = late;
+                yielding.Add(with);
+                timersOnly.Add(without);
             }
             object figures = new
             {
@@ -63,6 +67,12 @@ public static class LoadGenBenchmark
                 baton_bench_over_http_message_invoker = new Distribution(measured.Zip(bare, (mine, theirs) => mine / theirs)).Median,
                 baton_bench_over_raw_socket = new Distribution(measured.Zip(raw, (mine, theirs) => mine / theirs)).Median,
                 open_loop_2000_per_s_lateness_p99_ms = new Distribution(open).Median,
+                pace_per_s = PaceRate,
+                pace_yielding_the_last_ms = new LoadOptions().PacingSlack.TotalMilliseconds,
+                pace_yielding_lateness_p99_ms = new Distribution(yielding.Select(pace => pace.LatenessP99Ms)).Median,
+                pace_yielding_core_share = new Distribution(yielding.Select(pace => pace.CoreShare)).Median,
+                pace_timers_only_lateness_p99_ms = new Distribution(timersOnly.Select(pace => pace.LatenessP99Ms)).Median,
+                pace_timers_only_core_share = new Distribution(timersOnly.Select(pace => pace.CoreShare)).Median,
                 target_per_s = 20_000,
             };
             ResultFile.Write("loadgen", $"dotnet run -c Release --project bench/Baton.Benchmarks -- loadgen {count}", figures);
@@ -75,7 +85,19 @@ public static class LoadGenBenchmark
         }
     }
 
-    private static async Task<(double Rate, Distribution Lateness)> LoadAsync(Uri url, int count, double rate, int? concurrency)
+    private readonly record struct Pace(double LatenessP99Ms, double CoreShare);
+
+    /// <summary>What the yielding before each send buys, and what it costs of the core.</summary>
+    private static async Task<Pace> PaceAsync(Uri url, TimeSpan slack)
+    {
+        using Process self = Process.GetCurrentProcess();
+        (TimeSpan before, long start) = (self.TotalProcessorTime, Stopwatch.GetTimestamp());
+        (_, Distribution late) = await LoadAsync(url, PaceRate, PaceRate, null, slack);
+        self.Refresh();
+        return new Pace(late.Percentile(99), (self.TotalProcessorTime - before) / Stopwatch.GetElapsedTime(start));
+    }
+
+    private static async Task<(double Rate, Distribution Lateness)> LoadAsync(Uri url, int count, double rate, int? concurrency, TimeSpan? slack = null)
     {
         using BenchClient client = new(new BenchClientOptions { Backend = BenchBackend.Parse("baton"), BaseUrl = url }, BenchClient.CreateHandler());
         BenchRequest request = new() { TokenIds = [1, 2, 3, 4], PromptTokens = 4, OutputTokens = 1 };
@@ -83,7 +105,7 @@ public static class LoadGenBenchmark
         byte[][] bodies = new byte[count][];
         Array.Fill(requests, request);
         Array.Fill(bodies, RequestBody);
-        LoadRun run = new(client, new LoadOptions { MaxConcurrency = concurrency });
+        LoadRun run = new(client, new LoadOptions { MaxConcurrency = concurrency, PacingSlack = slack ?? new LoadOptions().PacingSlack });
         TimeSpan[] arrivals = ArrivalSchedule.Poisson(count, rate, new Random(1));
         LoadResult result = await run.RunAsync(requests, bodies, arrivals, new RunClock(TimeProvider.System), CancellationToken.None);
         RequestRecord? failed = result.Records.FirstOrDefault(record => !record.IsSuccess);

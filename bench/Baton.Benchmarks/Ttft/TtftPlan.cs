@@ -24,7 +24,9 @@ internal sealed record TtftPlan
     public CostModel Cost { get; init; } = CostModel.Parse("fixed=5,prompt=0.42,row=0.1");
     /// <summary>A prompt of the experiment in one step; mixed lengths are cut, so that a rank's remaining work is known between the cuts.</summary>
     public int ChunkTokens => Lengths is LengthDistribution.Fixed ? 3584 : 512;
-    public static int ContextTokens => 8192;
+    public int ContextTokens => IsSimulated ? 8192 : 2048;
+    /// <summary>False: the demo model, at its own speed. Then there is no oracle: what a prompt costs depends on what else the cores do.</summary>
+    public bool IsSimulated { get; init; } = true;
     /// <summary>Rows of an earlier run in the result file stay, for other seeds.</summary>
     public bool Append { get; init; }
     /// <summary>Every request of every run, as JSON lines; null for none.</summary>
@@ -34,7 +36,7 @@ internal sealed record TtftPlan
     public static string Usage =>
         """
         ttft [SEEDS] [--seeds 1-3] [--rates 1,2,2.6,3.2,4,inf] [--methods follow_bootstrap_room,round_robin,auto,default] [--requests 200]
-             [--lengths fixed|lognormal] [--speedup 20] [--cost fixed=5,prompt=0.42,row=0.1] [--append] [--details FILE] [--result NAME]
+             [--lengths fixed|lognormal] [--engine simulated|demo] [--speedup 20] [--cost fixed=5,prompt=0.42,row=0.1] [--append] [--details FILE] [--result NAME]
         """;
 
     /// <exception cref="FormatException">An argument that is none.</exception>
@@ -54,6 +56,7 @@ internal sealed record TtftPlan
                 "--lengths" => plan.WithLengths(Value()),
                 "--speedup" => plan with { Speedup = double.Parse(Value(), CultureInfo.InvariantCulture) },
                 "--cost" => plan with { Cost = CostModel.Parse(Value()) },
+                "--engine" => plan.WithEngine(Value()),
                 "--append" => plan with { Append = true },
                 "--details" => plan with { DetailsPath = Value() },
                 "--result" => plan with { ResultName = Value() },
@@ -71,6 +74,23 @@ internal sealed record TtftPlan
         "fixed" => this,
         "lognormal" => this with { Lengths = new LengthDistribution.LogNormal(3500, 1, 8000), ResultName = "ttft-mixed" },
         _ => throw new FormatException($"--lengths {text}: fixed or lognormal.\n{Usage}"),
+    };
+
+    // Two ranks for the two cores of the machine that the results come from; lengths up to the model's context.
+    private TtftPlan WithEngine(string text) => text switch
+    {
+        "simulated" => this,
+        "demo" => this with
+        {
+            IsSimulated = false,
+            Speedup = 1,
+            Ranks = 2,
+            Rates = [4, 8, 12, double.PositiveInfinity],
+            Requests = 100,
+            ResultName = "ttft-demo-model",
+            Lengths = new LengthDistribution.LogNormal(500, 1, 2000),
+        },
+        _ => throw new FormatException($"--engine {text}: simulated or demo.\n{Usage}"),
     };
 
     private static string Method(string text) =>

@@ -19,7 +19,7 @@ internal static class TtftResult
             output_tokens = plan.OutputTokens,
             requests = plan.Requests,
             speedup = plan.Speedup,
-            simulated_cost = $"{plan.Cost}",
+            simulated_cost = plan.IsSimulated ? $"{plan.Cost}" : "none: the demo model",
         };
         if (plan.Append) (rows, command) = Merge(plan, rows, command, JsonSerializer.SerializeToElement(settings));
         rows = [.. rows.OrderBy(row => RateOf(row.Rate)).ThenBy(row => Array.IndexOf(TtftPlan.AllMethods, row.Method)).ThenBy(row => row.Seed)];
@@ -58,7 +58,7 @@ internal static class TtftResult
             {
                 rate = rate.Key,
                 published_reduction_percent = published is null ? (double?)null : Math.Round(published.Reduction, 2),
-                oracle_mean_ttft_ms = Math.Round(rate.Average(row => row.OracleMeanMs), 1),
+                oracle_mean_ttft_ms = Round(rate.Average(row => row.OracleMeanMs)),
                 methods = rate.GroupBy(row => row.Method, StringComparer.Ordinal).Select(method => Summary(plan, [.. method], [.. rate], modulo)).ToArray(),
             };
         })];
@@ -66,14 +66,14 @@ internal static class TtftResult
     private static object Summary(TtftPlan plan, TtftRow[] runs, TtftRow[] all, double modulo)
     {
         double mean = runs.Average(row => row.MeanMs);
-        double oracle = runs.Average(row => row.OracleMeanMs);
+        double? oracle = runs.Average(row => row.OracleMeanMs);
         return new
         {
             method = runs[0].Method,
             seeds = runs.Length,
             mean_ttft_ms = Math.Round(mean, 1),
             p99_ttft_ms = Math.Round(runs.Average(row => row.P99Ms), 1),
-            simulated_mean_ttft_ms = Math.Round(runs.Average(row => row.SimulatedMeanMs), 1),
+            simulated_mean_ttft_ms = Round(runs.Average(row => row.SimulatedMeanMs)),
             reduction_percent = Percent(1 - (mean / modulo)),
             above_oracle_percent = Percent((mean / oracle) - 1),
             above_oracle_percent_by_seed = runs.Select(row => Percent((row.MeanMs / row.OracleMeanMs) - 1)).ToArray(),
@@ -85,7 +85,9 @@ internal static class TtftResult
         };
     }
 
-    private static double? Percent(double share) => double.IsFinite(share) ? Math.Round(100 * share, 2) : null;
+    private static double? Percent(double? share) => share is { } value && double.IsFinite(value) ? Math.Round(100 * value, 2) : null;
+
+    private static double? Round(double? milliseconds) => milliseconds is { } value ? Math.Round(value, 1) : null;
 
     private static double RateOf(string rate) => rate == "inf" ? double.PositiveInfinity : double.Parse(rate, System.Globalization.CultureInfo.InvariantCulture);
 }

@@ -23,22 +23,22 @@ internal sealed record TtftRow
     public required double MeanFromIntendedMs { get; init; }
     /// <summary>The same arrivals in the simulator: this method, and one central queue.</summary>
     [JsonPropertyName("simulated_mean_ttft_ms")]
-    public required double SimulatedMeanMs { get; init; }
+    public required double? SimulatedMeanMs { get; init; }
     [JsonPropertyName("oracle_mean_ttft_ms")]
-    public required double OracleMeanMs { get; init; }
+    public required double? OracleMeanMs { get; init; }
     [JsonPropertyName("oracle_p99_ttft_ms")]
-    public required double OracleP99Ms { get; init; }
+    public required double? OracleP99Ms { get; init; }
     [JsonPropertyName("tokens_max_over_mean")]
     public required double Imbalance { get; init; }
     /// <summary>Share of requests on the same rank as in the simulator, both counted from the rank of their first request.</summary>
     [JsonPropertyName("same_rank_as_simulated")]
-    public required double SameRank { get; init; }
+    public required double? SameRank { get; init; }
     /// <summary>Of the generator, in real milliseconds.</summary>
     [JsonPropertyName("lateness_p99_real_ms")]
     public required double LatenessP99Ms { get; init; }
     /// <summary>TTFT of a request alone over what the engines take for it, in real milliseconds: HTTP, router, bootstrap, hand-over, thread wake-ups.</summary>
     [JsonPropertyName("way_real_ms")]
-    public required double WayMs { get; init; }
+    public required double? WayMs { get; init; }
     /// <summary>The kernel's load average over the last minute, at the end of the run.</summary>
     [JsonPropertyName("load_average")]
     public required double LoadAverage { get; init; }

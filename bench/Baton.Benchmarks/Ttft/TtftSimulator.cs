@@ -32,7 +32,7 @@ internal static class TtftSimulator
     {
         SimulatedEngineOptions engine = new()
         {
-            ContextTokens = TtftPlan.ContextTokens,
+            ContextTokens = plan.ContextTokens,
             CellCount = 1_000_000,
             MaxSequences = 256,
             MaxBatchTokens = plan.ChunkTokens + 256,

@@ -44,7 +44,7 @@ internal static class TtftTableBenchmark
     private sealed record Stack(string Method, BatonStack Processes, BenchClient Client, BenchSettings Settings) : IAsyncDisposable
     {
         /// <summary>See <see cref="TtftRow.WayMs"/>.</summary>
-        public double WayMs { get; init; }
+        public double? WayMs { get; init; }
 
         public async ValueTask DisposeAsync()
         {
@@ -55,9 +55,11 @@ internal static class TtftTableBenchmark
 
     private static async Task<Stack> StartAsync(TtftPlan plan, string method)
     {
-        string[] engine = ["--engine", "simulated", "--simulated-cost", $"{plan.Cost}", "--simulated-time-scale", (1 / plan.Speedup).ToString(CultureInfo.InvariantCulture),
-            "--chunked-prefill-size", $"{plan.ChunkTokens}", "--max-batch-tokens", $"{plan.ChunkTokens + 256}", "--max-running-requests", "256",
-            "--context-length", $"{TtftPlan.ContextTokens}", "--max-total-tokens", "1000000"];
+        string[] engine = plan.IsSimulated
+            ? ["--engine", "simulated", "--simulated-cost", $"{plan.Cost}", "--simulated-time-scale", (1 / plan.Speedup).ToString(CultureInfo.InvariantCulture),
+                "--chunked-prefill-size", $"{plan.ChunkTokens}", "--max-batch-tokens", $"{plan.ChunkTokens + 256}", "--max-running-requests", "256",
+                "--context-length", $"{plan.ContextTokens}", "--max-total-tokens", "1000000"]
+            : ["--context-length", $"{plan.ContextTokens}", "--max-total-tokens", "65536"];
         bool isRouterChoosing = method == "default";
         string[] dispatch = isRouterChoosing ? [] : ["--load-balance-method", method];
         string[] router = isRouterChoosing ? [] : ["--dp-mode", "off", "--room-mode", "random"];
@@ -67,15 +69,15 @@ internal static class TtftTableBenchmark
         // The first requests of a process pay for the just-in-time compiler, and one millisecond of that would read as twenty.
         await SendAsync(stack, plan, double.PositiveInfinity, seed: 1001);
         await SendAsync(stack, plan, plan.Rates.Where(double.IsFinite).DefaultIfEmpty(1).Max(), seed: 1002);
-        return stack with { WayMs = await AloneAsync(stack, plan) };
+        return plan.IsSimulated ? stack with { WayMs = await AloneAsync(stack, plan) } : stack;
     }
 
     private static async Task<TtftRow> MeasureAsync(TtftPlan plan, Stack stack, double rate, int seed)
     {
         (BenchOutcome outcome, TimeSpan[] arrivals) = await SendAsync(stack, plan, rate, seed);
         int[] lengths = [.. outcome.Records.Select(record => record.Request.PromptTokens)];
-        SimulatedRun same = TtftSimulator.Run(plan, stack.Method, arrivals, lengths, seed);
-        Distribution oracle = new(TtftSimulator.Run(plan, "oracle", arrivals, lengths, seed).TtftMs);
+        SimulatedRun? same = plan.IsSimulated ? TtftSimulator.Run(plan, stack.Method, arrivals, lengths, seed) : null;
+        Distribution? oracle = plan.IsSimulated ? new(TtftSimulator.Run(plan, "oracle", arrivals, lengths, seed).TtftMs) : null;
         TtftRow row = new()
         {
             Seed = seed,
@@ -85,11 +87,11 @@ internal static class TtftTableBenchmark
             MeanMs = Round(outcome.Figures.Ttft.Mean * plan.Speedup),
             P99Ms = Round(outcome.Figures.Ttft.Percentile(99) * plan.Speedup),
             MeanFromIntendedMs = Round(outcome.Figures.TtftFromIntended.Mean * plan.Speedup),
-            SimulatedMeanMs = Round(same.TtftMs.Average()),
-            OracleMeanMs = Round(oracle.Mean),
-            OracleP99Ms = Round(oracle.Percentile(99)),
+            SimulatedMeanMs = same is null ? null : Round(same.TtftMs.Average()),
+            OracleMeanMs = oracle is null ? null : Round(oracle.Mean),
+            OracleP99Ms = oracle is null ? null : Round(oracle.Percentile(99)),
             Imbalance = Math.Round(outcome.Pd.PrefillImbalance ?? double.NaN, 3),
-            SameRank = Math.Round(SameRank([.. outcome.Records.Select(record => record.PrefillDpRank ?? -1)], same.Ranks, plan.Ranks), 3),
+            SameRank = same is null ? null : Math.Round(SameRank([.. outcome.Records.Select(record => record.PrefillDpRank ?? -1)], same.Ranks, plan.Ranks), 3),
             LatenessP99Ms = Math.Round(outcome.Figures.Lateness.Percentile(99), 2),
             WayMs = stack.WayMs,
             LoadAverage = double.Parse(BatonStack.LoadAverage().Split(' ')[0], CultureInfo.InvariantCulture),
@@ -149,7 +151,7 @@ internal static class TtftTableBenchmark
     private static double SameRank(int[] real, int[] simulated, int ranks) =>
         real.Where((rank, i) => (rank - real[0] + ranks) % ranks == (simulated[i] - simulated[0] + ranks) % ranks).Count() / (double)real.Length;
 
-    private static void WriteDetails(TtftPlan plan, TtftRow row, BenchOutcome outcome, SimulatedRun same)
+    private static void WriteDetails(TtftPlan plan, TtftRow row, BenchOutcome outcome, SimulatedRun? same)
     {
         using StreamWriter file = new(plan.DetailsPath!, append: true);
         foreach (RequestRecord record in outcome.Records)
@@ -164,9 +166,9 @@ internal static class TtftTableBenchmark
                 intended_ms = Round(record.IntendedAt.TotalMilliseconds * plan.Speedup),
                 late_ms = Round(record.Lateness.TotalMilliseconds * plan.Speedup),
                 ttft_ms = Round(record.Ttft.TotalMilliseconds * plan.Speedup),
-                simulated_ttft_ms = Round(same.TtftMs[record.Index]),
+                simulated_ttft_ms = same is null ? (double?)null : Round(same.TtftMs[record.Index]),
                 rank = record.PrefillDpRank,
-                simulated_rank = same.Ranks[record.Index],
+                simulated_rank = same?.Ranks[record.Index],
                 handover_ms = Round(record.HandoverTime.TotalMilliseconds * plan.Speedup),
             }));
         }
