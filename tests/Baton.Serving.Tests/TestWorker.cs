@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Baton.Core.Engine.Simulated;
 using Baton.Serving.Workers;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Baton.Serving.Tests;
@@ -37,8 +38,8 @@ internal sealed class TestWorker : IAsyncDisposable
 
     public Worker Worker => _host.Worker;
 
-    public static async Task<TestWorker> StartAsync(ServeOptions? options = null) =>
-        new(await ServingHost.StartAsync(options ?? Simulated, TimeProvider.System, NullLoggerFactory.Instance, CancellationToken.None));
+    public static async Task<TestWorker> StartAsync(ServeOptions? options = null, ILoggerFactory? loggers = null) =>
+        new(await ServingHost.StartAsync(options ?? Simulated, TimeProvider.System, loggers ?? NullLoggerFactory.Instance, CancellationToken.None));
 
     /// <summary>A worker that computes with something else than its options say.</summary>
     public static async Task<TestWorker> StartAsync(ServeOptions options, LoadEngines load) =>

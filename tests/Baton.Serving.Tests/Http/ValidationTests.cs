@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Microsoft.Extensions.Logging;
 
 namespace Baton.Serving.Tests.Http;
 
@@ -175,6 +176,20 @@ public sealed class ValidationTests : IAsyncLifetime
         Assert.Equal(1, (int)old.Json["meta_info"]!["dp_rank"]!);
         Assert.Equal("true", old.Headers.GetValues("Deprecation").Single());
         Assert.Equal(0, (int)both.Json["meta_info"]!["dp_rank"]!);
+    }
+
+    [Fact]
+    public async Task The_log_warns_of_the_deprecated_rank_and_of_two_that_differ()
+    {
+        using LogLines log = new();
+        await using TestWorker worker = await TestWorker.StartAsync(TestWorker.Simulated with { DpSize = 2 }, log);
+
+        await worker.PostAsync("/generate", """{"text":"a","data_parallel_rank":1,"sampling_params":{"max_new_tokens":1}}""");
+        await worker.PostAsync("/v1/completions", """{"prompt":"a","data_parallel_rank":1,"routed_dp_rank":0,"max_tokens":1}""");
+
+        Assert.Equal(
+            ["data_parallel_rank is deprecated; use routed_dp_rank", "data_parallel_rank is deprecated; use routed_dp_rank; both were given and differ, and routed_dp_rank counts"],
+            log.Of(LogLevel.Warning));
     }
 
     [Fact]
