@@ -61,14 +61,16 @@ public sealed class RoomTable
     public bool TryApply(RoomUpdate update, TimeSpan now)
     {
         // What makes space comes first: in a full table, ends behind registrations would never be reached, however often the batch came.
+        // A room that is in more than one list went through them: its end counts, then its failure.
+        HashSet<BootstrapRoom>? over = update.Ended.Count + update.Failed.Count == 0 ? null : [.. update.Ended];
         foreach (BootstrapRoom room in update.Ended) Remove(room);
         foreach ((BootstrapRoom room, RequestFailure failure) in update.Failed)
         {
-            if (!TryFail(room, failure, now)) return false;
+            if (over!.Add(room) && !TryFail(room, failure, now)) return false;
         }
         foreach ((BootstrapRoom room, DpRank rank) in update.Registered)
         {
-            if (!TryRegister(room, rank, now)) return false;
+            if (over?.Contains(room) != true && !TryRegister(room, rank, now)) return false;
         }
         return true;
     }

@@ -27,7 +27,7 @@ public sealed class BatonRouteTests
     }
 
     [Fact]
-    public async Task A_batch_registers_fails_and_ends_rooms_in_that_order()
+    public async Task A_batch_registers_fails_and_ends_rooms_and_the_last_of_these_counts()
     {
         await using TestServer server = await TestServer.StartAsync();
         using RequestsClient client = server.Connect();
