@@ -30,4 +30,5 @@ return await parsed.InvokeAsync(configuration, stop.Token);
 static TimeSpan GraceOf(ParseResult parsed) =>
     TimeSpan.FromSeconds(Seconds(parsed, "--drain-timeout") + Seconds(parsed, "--drain-settle-secs") + Seconds(parsed, "--shutdown-grace-period-secs"));
 
-static double Seconds(ParseResult parsed, string option) => parsed.GetResult(option) is OptionResult given ? given.GetValueOrDefault<double>() : 0;
+static double Seconds(ParseResult parsed, string name) =>
+    parsed.CommandResult.Command.Options.FirstOrDefault(option => option.Name == name) is Option<double> option ? parsed.GetValue(option) : 0;

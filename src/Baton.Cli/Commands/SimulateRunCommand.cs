@@ -24,7 +24,7 @@ internal static class SimulateRunCommand
         Option<string> decode = new("--decode") { Description = "Decode workers x ranks of each.", DefaultValueFactory = _ => "1x1" };
         Option<ulong> seed = new("--seed") { Description = "Of arrivals, lengths, tokens and rooms.", DefaultValueFactory = _ => 1 };
         Option<FileInfo?> faults = new("--faults") { Description = "A fault script: docs/simulation.md has the grammar. Checks the swarm's invariants after every event; exit code 0 only when they hold." };
-        Option<FileInfo?> trace = new("--trace") { Description = "Write the event log, one line an event. Checks the invariants, too." };
+        Option<FileInfo?> trace = new("--event-log") { Description = "Write the event log, one line an event. Checks the invariants, too." };
         Command command = new("run", "One cluster under one workload, with faults from a script: latencies, utilisation, the trace hash, and how fast the simulation ran.") { prefill, decode, seed, faults, trace };
         foreach (Option option in workloads.All.Concat(deployments.All).Concat(goals.All)) command.Add(option);
         command.SetAction(parsed => RunOrFail(() =>

@@ -15,7 +15,7 @@ internal sealed class SimulateSwarmCommand
     private readonly Option<string?> _replay = new("--replay") { Description = "Instead of --seeds: stored plans, a file or a folder of .json files." };
     private readonly Option<string?> _plant = new("--plant") { Description = "Plant a bug that the swarm has to find; 'list' them; or 'all', one after the other: exit code 0 when each is found. A check of the checker." };
     private readonly Option<FileInfo?> _faults = new("--faults") { Description = "A fault script that takes the place of the drawn schedule." };
-    private readonly Option<FileInfo?> _trace = new("--trace") { Description = "Write the event log of the first bad run, or of the only one." };
+    private readonly Option<FileInfo?> _trace = new("--trace", "--event-log") { Description = "Write the event log of the first bad run, or of the only one." };
     private readonly Option<FileInfo?> _script = new("--script") { Description = "Write the fault script of the first bad run, or of the only one." };
     private readonly Option<DirectoryInfo?> _save = new("--save") { Description = "Store the plan of each bad run in this folder, for --replay." };
     private readonly TimeProvider _time;

@@ -21,6 +21,17 @@ public sealed class HelpTests
 
     [Theory]
     [MemberData(nameof(CommandNames))]
+    public void No_command_has_two_flags_of_one_name(string name) =>
+        Assert.All(WithSubcommands(BatonCommands.All().Single(one => one.Name == name)), command =>
+        {
+            IEnumerable<string> names = command.Options.SelectMany(option => option.Aliases.Prepend(option.Name));
+            Assert.Empty(names.GroupBy(flag => flag, StringComparer.Ordinal).Where(same => same.Count() > 1).Select(same => $"{command.Name} {same.Key}"));
+        });
+
+    private static IEnumerable<Command> WithSubcommands(Command command) => command.Subcommands.SelectMany(WithSubcommands).Prepend(command);
+
+    [Theory]
+    [MemberData(nameof(CommandNames))]
     public void The_readme_lists_every_command(string name)
     {
         string readme = File.ReadAllText(Path.Combine(RepositoryRoot.Path, "README.md"));
