@@ -31,7 +31,7 @@ internal static class HandoverShare
         if (midRounds > 0) rows.AddRange(await MeasureModelAsync("mid", GgufWriter.EnsureInTemp(GgufModelShape.Mid, "mid"), midRounds));
 
         string command = $"dotnet run -c Release --project bench/Baton.Benchmarks -- handover-share {string.Join(' ', args)}".TrimEnd();
-        ResultFile.Write("handover-share", command, new { barPercent = BarPercent, rows });
+        ResultFile.Write(demoRounds > 0 ? "handover-share" : "handover-share-mid", command, new { barPercent = BarPercent, rows });
         return rows.TrueForAll(row => row.SharePercent <= BarPercent) ? 0 : 1;
     }
 
