@@ -47,6 +47,9 @@ public sealed class ScriptedWorker : IAsyncDisposable
     /// <summary>Closes the next kept connection that brings a data request, before any answer; fresh connections are served.</summary>
     public bool CloseNextUnanswered { get; set; }
 
+    /// <summary>False for runs whose memory is judged: <see cref="Seen"/> and <see cref="Lines"/> stay empty.</summary>
+    public bool IsRecording { get; init; } = true;
+
     /// <summary>Every request that reached <see cref="OnRequest"/>, oldest first.</summary>
     public ConcurrentQueue<ScriptedExchange> Seen { get; } = new();
 
@@ -121,7 +124,7 @@ public sealed class ScriptedWorker : IAsyncDisposable
                     CloseNextUnanswered = false;
                     return;
                 }
-                Lines.Enqueue($"{exchange.Method} {exchange.Target}");
+                if (IsRecording) Lines.Enqueue($"{exchange.Method} {exchange.Target}");
                 await AnswerAsync(exchange);
                 if (!exchange.KeepAlive) return;
             }
@@ -143,7 +146,7 @@ public sealed class ScriptedWorker : IAsyncDisposable
         if (path == "/v1/loads") return Loads is { } loads ? exchange.RespondAsync(200, loads) : exchange.RespondAsync(404, "{}");
         if (path is "/server_info" or "/get_server_info") return exchange.RespondAsync(200, ServerInfo);
         if (path is "/model_info" or "/get_model_info") return exchange.RespondAsync(200, """{"model_path":"scripted","is_generation":true}""");
-        Seen.Enqueue(exchange);
+        if (IsRecording) Seen.Enqueue(exchange);
         return OnRequest(exchange);
     }
 }

@@ -53,7 +53,7 @@ public sealed class ChaosFleet : IAsyncDisposable
         foreach (ScriptedWorker worker in Prefill.Concat(Decode)) await worker.DisposeAsync();
     }
 
-    private ScriptedWorker New(int index, string info) => new(BehaveAsync, info.Replace("}", $",\"instance_id\":\"{index}\"}}", StringComparison.Ordinal));
+    private ScriptedWorker New(int index, string info) => new(BehaveAsync, info.Replace("}", $",\"instance_id\":\"{index}\"}}", StringComparison.Ordinal)) { IsRecording = false };
 
     private async Task BehaveAsync(ScriptedExchange exchange)
     {
