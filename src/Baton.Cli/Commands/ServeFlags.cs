@@ -25,7 +25,7 @@ internal static class ServeFlags
     public static readonly Option<int?> MaxTotalTokens = new("--max-total-tokens") { Description = "KV cells of one rank. Default: the engine's." };
     public static readonly Option<int?> ContextLength = new("--context-length") { Description = "Longest sequence, prompt plus answer. Default: what the model was trained for, at most 8192." };
     public static readonly Option<int> MaxBatchTokens = Count("--max-batch-tokens", "Tokens that one step may compute.", Defaults.MaxBatchTokens);
-    public static readonly Option<int> ReservedDecode = Count("--num-reserved-decode-tokens", "KV cells set aside for an answer when its prompt is admitted.", Defaults.NumReservedDecodeTokens);
+    public static readonly Option<int> ReservedDecode = Count("--num-reserved-decode-tokens", "KV cells set aside for an answer when its prompt is admitted, and left to each running answer to grow when decode claims another prompt.", Defaults.NumReservedDecodeTokens);
     public static readonly Option<int> Threads = Count("--threads", "Compute threads of one rank. The sum over all ranks of a machine must stay below its cores.", Defaults.Threads);
     public static readonly Option<int> GpuLayers = Count("--gpu-layers", "Layers on a GPU; -1 is all. Means nothing to the CPU libraries.", Defaults.GpuLayers);
     public static readonly Option<string> KvCacheType = Words("--kv-cache-dtype", "Type of KV cells; auto is f16. Equal on both halves of a pair.", "auto", "auto", "f32", "f16", "q8_0");
