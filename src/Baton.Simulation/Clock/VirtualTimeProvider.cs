@@ -1,7 +1,8 @@
 namespace Baton.Simulation.Clock;
 
 /// <summary>A clock that moves only when it is told to. Timers fire in order of their due time, then of their creation, on the caller's thread.</summary>
-public sealed class VirtualTimeProvider : TimeProvider
+/// <param name="guard">Called before a timer is set, so that an owner of the clock can see who sets timers.</param>
+public sealed class VirtualTimeProvider(Action? guard = null) : TimeProvider
 {
     private static readonly DateTimeOffset Epoch = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private readonly Lock _lock = new();
@@ -57,6 +58,8 @@ public sealed class VirtualTimeProvider : TimeProvider
         return timer;
     }
 
+    private void Guard() => guard?.Invoke();
+
     private VirtualTimer? TakeDue(TimeSpan target)
     {
         lock (_lock)
@@ -97,6 +100,7 @@ public sealed class VirtualTimeProvider : TimeProvider
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
+            clock.Guard();
             lock (clock._lock)
             {
                 Armed = null;

@@ -6,14 +6,21 @@ namespace Baton.Simulation.Events;
 /// <remarks>
 /// Events at the same instant run in the order in which they were made; timers of that instant run before them. It is also the
 /// synchronisation context of the run, so code that awaits (resolver, registrar, bootstrap server) continues here and on no pool thread.
+/// That holds for what is started by an event: an await that began outside <see cref="Run"/> continues on the thread pool, beside the
+/// loop. Whatever then touches the loop or its clock from there is refused, and the run ends with that error: it could not be repeated.
 /// </remarks>
 public sealed class EventLoop : SynchronizationContext
 {
     private readonly EventQueue _events = new();
     private readonly Queue<(SendOrPostCallback Callback, object? State)> _posts = new();
+    private readonly Lock _strayLock = new();
+    private InvalidOperationException? _stray;
+    private int _thread;
     private long _made;
 
-    public VirtualTimeProvider Time { get; } = new();
+    public EventLoop() => Time = new VirtualTimeProvider(CheckThread);
+
+    public VirtualTimeProvider Time { get; }
 
     public TimeSpan Now { get; private set; }
 
@@ -22,7 +29,11 @@ public sealed class EventLoop : SynchronizationContext
     /// <summary>Called after each event, for checks of invariants.</summary>
     public Action? AfterEvent { get; set; }
 
-    public void At(TimeSpan due, Action action) => _events.Enqueue(due < Now ? Now : due, _made++, action);
+    public void At(TimeSpan due, Action action)
+    {
+        CheckThread();
+        _events.Enqueue(due < Now ? Now : due, _made++, action);
+    }
 
     /// <summary>Events that come one after the other, as if all were made now: each is only queued once the one before has run.</summary>
     /// <param name="due">Of each event, ascending.</param>
@@ -49,15 +60,21 @@ public sealed class EventLoop : SynchronizationContext
     /// <summary>At this instant, behind everything that is due already.</summary>
     public void Soon(Action action) => At(Now, action);
 
-    public override void Post(SendOrPostCallback d, object? state) => _posts.Enqueue((d, state));
+    public override void Post(SendOrPostCallback d, object? state)
+    {
+        CheckThread();
+        _posts.Enqueue((d, state));
+    }
 
     public override void Send(SendOrPostCallback d, object? state) => d(state);
 
     /// <summary>Runs until nothing is left, <paramref name="isOver"/> says so, or the next thing lies beyond <paramref name="until"/>.</summary>
+    /// <exception cref="InvalidOperationException">Something reached for the loop or its clock from another thread.</exception>
     public void Run(TimeSpan until, Func<bool>? isOver = null)
     {
         SynchronizationContext? outer = Current;
         SetSynchronizationContext(this);
+        Volatile.Write(ref _thread, Environment.CurrentManagedThreadId);
         try
         {
             RunPosts();
@@ -71,8 +88,21 @@ public sealed class EventLoop : SynchronizationContext
         }
         finally
         {
+            Volatile.Write(ref _thread, 0);
             SetSynchronizationContext(outer);
         }
+        lock (_strayLock)
+        {
+            if (_stray is { } stray) throw stray;
+        }
+    }
+
+    /// <summary>While the loop runs, only its own thread may reach for it.</summary>
+    private void CheckThread()
+    {
+        int thread = Volatile.Read(ref _thread);
+        if (thread == 0 || thread == Environment.CurrentManagedThreadId) return;
+        lock (_strayLock) throw _stray ??= new InvalidOperationException("Something reached for the event loop from another thread: an await that began outside of the loop's events, or code that starts threads.");
     }
 
     private bool RunNext(TimeSpan until)

@@ -82,4 +82,31 @@ public sealed class EventLoopTests
 
         Assert.Equal((3, TimeSpan.FromSeconds(2)), (ran, loop.Now));
     }
+
+    [Fact]
+    public void An_await_that_began_outside_of_the_loop_ends_the_run_instead_of_racing_with_it()
+    {
+        EventLoop loop = new();
+        using ManualResetEventSlim strayed = new();
+        Task outside = WaitTwiceAsync();
+        loop.At(TimeSpan.FromSeconds(2), () => strayed.Wait(TimeSpan.FromSeconds(30)));
+
+        InvalidOperationException error = Assert.Throws<InvalidOperationException>(() => loop.Run(TimeSpan.FromSeconds(3)));
+
+        Assert.Contains("from another thread", error.Message, StringComparison.Ordinal);
+        Assert.False(outside.IsCompletedSuccessfully);
+
+        async Task WaitTwiceAsync()
+        {
+            await Task.Delay(TimeSpan.FromSeconds(1), loop.Time, CancellationToken.None).ConfigureAwait(false);
+            try
+            {
+                await Task.Delay(TimeSpan.FromSeconds(1), loop.Time, CancellationToken.None);
+            }
+            finally
+            {
+                strayed.Set();
+            }
+        }
+    }
 }

@@ -95,7 +95,11 @@ internal sealed class ResolutionRig : IRankResolutionSink, IDisposable
     /// <summary>Topology and all endpoints are cached, and the topology is old enough to be doubted.</summary>
     private void WarmUp()
     {
-        for (int rank = 0; rank < _prefillRanks; rank++) _decode.Resolver.Begin(new BootstrapInfo(_prefill.Address, new BootstrapRoom(1 + (ulong)rank), new DpRank(rank)), this);
+        // By an event: the resolver's awaits must continue on the loop.
+        _loop.Soon(() =>
+        {
+            for (int rank = 0; rank < _prefillRanks; rank++) _decode.Resolver.Begin(new BootstrapInfo(_prefill.Address, new BootstrapRoom(1 + (ulong)rank), new DpRank(rank)), this);
+        });
         // The loop's clock stops at its last event.
         TimeSpan later = _loop.Now + TimeSpan.FromSeconds(2);
         _loop.At(later, () => { });
