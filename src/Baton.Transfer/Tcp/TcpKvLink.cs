@@ -1,7 +1,5 @@
-using System.Buffers;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using System.Threading.Channels;
 using Baton.Core.Failures;
 using Baton.Transfer.Links;
 using Baton.Transfer.Wire;
@@ -10,28 +8,23 @@ namespace Baton.Transfer.Tcp;
 
 /// <summary>A link over one TCP connection: one loop reads, one writes, one asks now and then whether the peer is there.</summary>
 /// <remarks>
-/// Checksums and the search for NaN are done here, off the rank's thread. Reading stops while the inbox is full. What may be queued for
-/// sending is bounded in frames, and in bytes by the peer's window.
+/// What comes in is checked here, off the rank's thread. Reading stops while the inbox is full. What may be queued for sending is
+/// bounded in frames, and in bytes by the peer's window; <see cref="KvSocketWriter"/> says who writes it.
 /// </remarks>
 /// <param name="gate">On decode: what may come in. Fed here with the claims, ends and credits that go out.</param>
 /// <param name="name">Names the peer's address in messages.</param>
 internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProvider time, ChunkGate? gate, string name) : IKvLink
 {
-    /// <summary>What is sent in one call: small enough that a slow but living peer shows progress before its deadline.</summary>
-    private const int SliceBytes = 1 << 20;
-    private const int StagingBytes = 64 * 1024;
-
-    private readonly Channel<KvFrame> _outgoing = Channel.CreateBounded<KvFrame>(new BoundedChannelOptions(options.MaxQueuedFrames) { SingleReader = true });
+    private readonly KvSocketWriter _writer = new(options.MaxQueuedFrames, time);
     private readonly Lock _ending = new();
     private RequestFailure? _why;
     private long _lastReceived;
-    private long _sendingSince;
     private volatile bool _isDelivering;
 
     public void Send(in KvFrame frame)
     {
         Note(frame);
-        if (_outgoing.Writer.TryWrite(frame)) return;
+        if (_writer.TryPost(frame)) return;
         frame.Payload?.Dispose();
         Close(RequestFailure.Of(FailureReason.LinkLost, $"{name} does not take the {options.MaxQueuedFrames} frames that are queued for it."));
     }
@@ -43,8 +36,7 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
             if (_why is not null) return;
             _why = why;
         }
-        _outgoing.Writer.TryWrite(KvFrame.ForGoodbye(why));
-        _outgoing.Writer.TryComplete();
+        _writer.Complete(KvFrame.ForGoodbye(why));
     }
 
     /// <summary>Called by whoever received bytes for this link.</summary>
@@ -70,7 +62,7 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
     public void End(RequestFailure why)
     {
         Close(why);
-        while (_outgoing.Reader.TryRead(out KvFrame unsent)) unsent.Payload?.Dispose();
+        _writer.DropUnsent();
         inbox.Closed(this, _why!);
     }
 
@@ -134,14 +126,9 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
 
     private async Task<RequestFailure> WriteAsync(Socket socket, CancellationToken ct)
     {
-        ArrayBufferWriter<byte> staging = new(StagingBytes);
         try
         {
-            while (await _outgoing.Reader.WaitToReadAsync(ct))
-            {
-                while (_outgoing.Reader.TryRead(out KvFrame frame)) await WriteAsync(socket, frame, staging, ct);
-                await FlushAsync(socket, staging, ct);
-            }
+            await _writer.RunAsync(socket, ct);
             socket.Shutdown(SocketShutdown.Send);
             return Lost($"The link to {name} was closed here.");
         }
@@ -155,43 +142,6 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask WriteAsync(Socket socket, KvFrame frame, ArrayBufferWriter<byte> staging, CancellationToken ct)
-    {
-        if (frame.Type != KvFrameType.Chunk)
-        {
-            KvFrameCodec.WriteControl(frame, staging);
-            if (staging.WrittenCount > StagingBytes - KvFrameHeader.Size - KvFrameHeader.MaxControlBytes) await FlushAsync(socket, staging, ct);
-            return;
-        }
-        using (frame.Payload)
-        {
-            KvFrameCodec.WriteChunkHead(frame, staging.GetSpan(KvFrameCodec.ChunkHeadBytes));
-            staging.Advance(KvFrameCodec.ChunkHeadBytes);
-            await FlushAsync(socket, staging, ct);
-            await SendAllAsync(socket, frame.Payload!.Memory, ct); // never copied: the kernel reads it where the engine wrote it
-        }
-    }
-
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask FlushAsync(Socket socket, ArrayBufferWriter<byte> staging, CancellationToken ct)
-    {
-        await SendAllAsync(socket, staging.WrittenMemory, ct);
-        staging.ResetWrittenCount();
-    }
-
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask SendAllAsync(Socket socket, ReadOnlyMemory<byte> bytes, CancellationToken ct)
-    {
-        while (!bytes.IsEmpty)
-        {
-            Volatile.Write(ref _sendingSince, time.GetTimestamp());
-            int sent = await socket.SendAsync(bytes[..Math.Min(bytes.Length, SliceBytes)], SocketFlags.None, ct);
-            Volatile.Write(ref _sendingSince, 0);
-            bytes = bytes[sent..];
-        }
-    }
-
     private async Task<RequestFailure> WatchAsync(CancellationToken ct)
     {
         try
@@ -201,9 +151,9 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
             {
                 // While the inbox is full this side does not read, so the silence is its own.
                 TimeSpan silence = _isDelivering ? TimeSpan.Zero : time.GetElapsedTime(Volatile.Read(ref _lastReceived));
-                long since = Volatile.Read(ref _sendingSince);
+                TimeSpan stalled = _writer.Stalled;
                 if (silence >= options.PeerTimeout) return Lost($"{name} was silent for {silence.TotalSeconds:0.#} s.");
-                if (since != 0 && time.GetElapsedTime(since) >= options.PeerTimeout) return Lost($"{name} took no byte for {time.GetElapsedTime(since).TotalSeconds:0.#} s.");
+                if (stalled >= options.PeerTimeout) return Lost($"{name} took no byte for {stalled.TotalSeconds:0.#} s.");
                 if (silence >= options.KeepAliveInterval) Send(KvFrame.Ping);
             }
         }
