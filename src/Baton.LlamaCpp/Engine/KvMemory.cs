@@ -47,17 +47,17 @@ internal sealed unsafe class KvMemory : IDisposable
         int source = Checked(sequence);
         long bytes = _blob.SizeOf(range.TokenCount);
         EnsureScratch(bytes, range.TokenCount);
-        NativeMethods.SequenceCopy(_memory, source, ExportScratch, range.Start, range.End);
+        // Each call walks over all cells of the context, so none is made that is not needed.
+        bool isWhole = range.Start == 0 && NativeMethods.SequenceMaxPosition(_memory, source) == range.End - 1;
+        if (!isWhole) NativeMethods.SequenceCopy(_memory, source, ExportScratch, range.Start, range.End);
         try
         {
-            nuint size = NativeMethods.StateSize(_context, ExportScratch);
-            if (size != (nuint)bytes) throw new EngineException($"{sequence}: the state of {range} has {size} bytes where {bytes} were expected.");
-            nuint written = NativeMethods.StateGet(_context, _scratch, size, ExportScratch);
-            if (written != size) throw new EngineException($"{sequence}: the library wrote {written} of {size} bytes of state.");
+            nuint written = NativeMethods.StateGet(_context, _scratch, (nuint)bytes, isWhole ? source : ExportScratch);
+            if (written != (nuint)bytes) throw new EngineException($"{sequence}: the library wrote {written} bytes of state for {range} where {bytes} were expected. {NativeLog.TakeErrors()}");
         }
         finally
         {
-            Remove(ExportScratch, 0);
+            if (!isWhole) Remove(ExportScratch, 0);
         }
         _blob.Read(new ReadOnlySpan<byte>(_scratch, (int)bytes), range, payload, _rowOf);
     }
@@ -70,13 +70,18 @@ internal sealed unsafe class KvMemory : IDisposable
         if (!KvPayloadCheck.IsFinite(payload, Layout, range.TokenCount)) return false;
         long bytes = _blob.SizeOf(range.TokenCount);
         EnsureScratch(bytes, range.TokenCount);
-        _blob.Write(new Span<byte>(_scratch, (int)bytes), range, ImportScratch, payload);
-
-        // set_data empties its destination first, so the chunk goes to a scratch sequence; copying from there only tags cells.
-        nuint consumed = NativeMethods.StateSet(_context, _scratch, (nuint)bytes, ImportScratch);
+        // set_data empties its destination first: what continues a sequence goes to a scratch sequence, and copying from there only tags cells.
+        int target = range.Start == 0 ? destination : ImportScratch;
+        _blob.Write(new Span<byte>(_scratch, (int)bytes), range, target, payload);
+        nuint consumed = NativeMethods.StateSet(_context, _scratch, (nuint)bytes, target);
         bool isComplete = consumed == (nuint)bytes
-            && NativeMethods.SequenceMinPosition(_memory, ImportScratch) == range.Start
-            && NativeMethods.SequenceMaxPosition(_memory, ImportScratch) == range.End - 1;
+            && NativeMethods.SequenceMinPosition(_memory, target) == range.Start
+            && NativeMethods.SequenceMaxPosition(_memory, target) == range.End - 1;
+        if (target == destination)
+        {
+            if (!isComplete) Remove(destination, 0);
+            return isComplete;
+        }
         if (isComplete) NativeMethods.SequenceCopy(_memory, ImportScratch, destination, range.Start, range.End);
         Remove(ImportScratch, 0);
         return isComplete;
