@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Http.Json;
+using System.Text;
 using System.Text.Json.Nodes;
 using Baton.Testing.Gguf;
 using Baton.Testing.Processes;
@@ -18,24 +19,26 @@ internal static class HandoverShare
     private const double BarPercent = 5;
     private const int OrdinaryTokens = 1500;
     private const int WarmUpRounds = 3;
-    private static readonly int[] PromptLengths = [256, 1024, 1900];
 
-    /// <param name="args">Rounds with the demo model, and with a model of 152 million random weights whose cache is six times as large a token.</param>
+    /// <param name="args">Rounds with the demo model, rounds with a model of 152 million random weights whose cache is six times as large a token,
+    /// and the prompt lengths, by commas.</param>
     public static async Task<int> RunAsync(string[] args)
     {
         int demoRounds = args.Length > 0 ? int.Parse(args[0]) : 41;
         int midRounds = args.Length > 1 ? int.Parse(args[1]) : 3;
 
+        int[] lengths = [.. (args.Length > 2 ? args[2] : "256,1024,1900").Split(',').Select(int.Parse)];
+
         List<Row> rows = [];
-        if (demoRounds > 0) rows.AddRange(await MeasureModelAsync("demo", modelPath: null, demoRounds));
-        if (midRounds > 0) rows.AddRange(await MeasureModelAsync("mid", GgufWriter.EnsureInTemp(GgufModelShape.Mid, "mid"), midRounds));
+        if (demoRounds > 0) rows.AddRange(await MeasureModelAsync("demo", modelPath: null, demoRounds, lengths));
+        if (midRounds > 0) rows.AddRange(await MeasureModelAsync("mid", GgufWriter.EnsureInTemp(GgufModelShape.Mid, "mid"), midRounds, lengths));
 
         string command = $"dotnet run -c Release --project bench/Baton.Benchmarks -- handover-share {string.Join(' ', args)}".TrimEnd();
         ResultFile.Write(demoRounds > 0 ? "handover-share" : "handover-share-mid", command, new { barPercent = BarPercent, rows });
         return rows.TrueForAll(row => row.SharePercent <= BarPercent) ? 0 : 1;
     }
 
-    private static async Task<List<Row>> MeasureModelAsync(string name, string? modelPath, int rounds)
+    private static async Task<List<Row>> MeasureModelAsync(string name, string? modelPath, int rounds, int[] lengths)
     {
         string[] model = modelPath is null ? [] : ["--model-path", modelPath];
         string[] workers = ["--threads", "1", "--context-length", "2048"];
@@ -45,7 +48,7 @@ internal static class HandoverShare
         Roads roads = new(http, unified.Url, pair.Url, pair.ChildUrl("prefill-0"), pair.ChildUrl("decode-0"), await BootstrapPortAsync(http, pair.Url));
 
         List<Row> rows = [];
-        foreach (int length in PromptLengths)
+        foreach (int length in lengths)
         {
             Row row = await MeasureAsync(roads, name, length, rounds);
             Console.WriteLine(
@@ -101,15 +104,24 @@ internal static class HandoverShare
     {
         private long _room = Random.Shared.NextInt64(1, 1L << 40);
 
-        public Task<double> UnifiedAsync(int[] prompt, int newTokens) => TimeAsync(() => [AskAsync(unified, Body(prompt, newTokens))]);
+        public Task<double> UnifiedAsync(int[] prompt, int newTokens)
+        {
+            byte[] body = Bytes(Body(prompt, newTokens));
+            return TimeAsync(() => [AskAsync(unified, body)]);
+        }
 
-        public Task<double> RoutedAsync(int[] prompt, int newTokens) => TimeAsync(() => [AskAsync(router, Body(prompt, newTokens))]);
+        public Task<double> RoutedAsync(int[] prompt, int newTokens)
+        {
+            byte[] body = Bytes(Body(prompt, newTokens));
+            return TimeAsync(() => [AskAsync(router, body)]);
+        }
 
         /// <summary>Both legs at once, as a router sends them; decode's answer is the answer.</summary>
         public async Task<double> PairAsync(int[] prompt, int newTokens)
         {
-            JsonObject body = Body(prompt, newTokens);
-            (body["bootstrap_host"], body["bootstrap_port"], body["bootstrap_room"]) = ("127.0.0.1", bootstrapPort, ++_room);
+            JsonObject json = Body(prompt, newTokens);
+            (json["bootstrap_host"], json["bootstrap_port"], json["bootstrap_room"]) = ("127.0.0.1", bootstrapPort, ++_room);
+            byte[] body = Bytes(json);
             Task? leg = null;
             double elapsed = await TimeAsync(() =>
             {
@@ -133,9 +145,12 @@ internal static class HandoverShare
             ["sampling_params"] = new JsonObject { ["max_new_tokens"] = newTokens, ["temperature"] = 0, ["ignore_eos"] = true },
         };
 
-        private async Task AskAsync(Uri server, JsonObject body)
+        private static byte[] Bytes(JsonObject body) => Encoding.UTF8.GetBytes(body.ToJsonString());
+
+        private async Task AskAsync(Uri server, byte[] body)
         {
-            using HttpResponseMessage response = await http.PostAsJsonAsync(new Uri(server, "generate"), body);
+            using ByteArrayContent content = new(body) { Headers = { ContentType = new("application/json") } };
+            using HttpResponseMessage response = await http.PostAsync(new Uri(server, "generate"), content);
             string text = await response.Content.ReadAsStringAsync();
             if (!response.IsSuccessStatusCode) throw new InvalidOperationException($"{server} answered {(int)response.StatusCode}: {text}");
         }
