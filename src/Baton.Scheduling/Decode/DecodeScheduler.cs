@@ -2,7 +2,6 @@ using Baton.Core.Engine;
 using Baton.Core.Failures;
 using Baton.Core.Handover;
 using Baton.Core.Ids;
-using Baton.Core.Kv;
 using Baton.Core.Requests;
 using Baton.Core.Resolution;
 using Baton.Scheduling.Ranks;
@@ -17,7 +16,7 @@ namespace Baton.Scheduling.Decode;
 /// exists nowhere else any more, and the tokens come out the same. While one waits there nothing new is reserved.
 /// What is <c>internal virtual</c> is so for the simulator's planted bugs; the product has no other implementation.
 /// </remarks>
-public class DecodeScheduler : IScheduler, IAuditedScheduler
+public partial class DecodeScheduler : IScheduler, IAuditedScheduler
 {
     private readonly SchedulerOptions _options;
     private readonly EngineInfo _engine;
@@ -33,7 +32,7 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
     private readonly SequenceQueue<DecodeSequence> _transfer = new();
     private readonly SequenceQueue<DecodeSequence> _waiting = new();
     private readonly RunningBatch<DecodeSequence> _batch;
-    private readonly Queue<ArrivedChunk> _arrived = new();
+    private readonly ArrivedChunks _arrived = new();
     private readonly List<KvReceiverEvent> _events = [];
     private readonly List<DecodeSequence> _complete = [];
     private readonly DeadlineWatch _deadlines = new();
@@ -78,13 +77,13 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
 
     public void Plan(TimeSpan now, StepPlan plan)
     {
-        HearLinks(now);                                  // 1. chunks, last frames, failures and redirections
-        ExpireOverdue(now);                              // 2. unresolved, unreserved or undelivered too long -> failed, prefill is told
-        _slots.PlanClosings(plan);                       // 3. ended      -> the engine frees slot and cells
-        PlanRows(now, plan);                             // 4. running    -> a row each; out of cells -> waiting
-        Resume(now, plan);                               // 5. waiting    -> slot, cells, one chunk a step
-        ReserveAndClaim(now);                            // 6. prealloc   -> slot, cells, the claim -> transfer
-        PlanImports(plan);                               // 7. arrived    -> a bounded number becomes cells
+        HearLinks(now);                                           // 1. chunks, last frames, failures and redirections
+        ExpireOverdue(now);                                       // 2. unresolved, unreserved or undelivered too long -> failed, prefill is told
+        _slots.PlanClosings(plan);                                // 3. ended      -> the engine frees slot and cells
+        PlanRows(now, plan);                                      // 4. running    -> a row each; out of cells -> waiting
+        Resume(now, plan);                                        // 5. waiting    -> slot, cells, one chunk a step
+        ReserveAndClaim(now);                                     // 6. prealloc   -> slot, cells, the claim -> transfer
+        _arrived.PlanImports(plan, _options.MaxImportsPerStep);   // 7. arrived    -> a bounded number becomes cells
     }
 
     public void Commit(StepPlan plan, StepResult result, TimeSpan now)
@@ -104,7 +103,7 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
     public void EndAll(RequestFailure failure, TimeSpan now)
     {
         while (_book.Any() is { } sequence) Fail(sequence, failure, now);
-        DropEnded();
+        _arrived.DropEnded();
     }
 
     public void Report(ref LoadNumbers load)
@@ -160,89 +159,6 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
         }
     }
 
-    private void HearLinks(TimeSpan now)
-    {
-        _events.Clear();
-        _receiver.Poll(now, _events);
-        foreach (KvReceiverEvent happened in _events)
-        {
-            if (!_rooms.TryGetValue(happened.Room, out DecodeSequence? sequence) || sequence.Stage != DecodeStage.Transferring)
-            {
-                happened.Payload?.Dispose();
-                continue;
-            }
-            switch (happened.Kind)
-            {
-                case KvReceiverEventKind.Chunk:
-                    AcceptChunk(sequence, happened.Range, happened.Payload!, now);
-                    break;
-                case KvReceiverEventKind.Last:
-                    AcceptLast(sequence, happened.First!, now);
-                    break;
-                case KvReceiverEventKind.WrongRank:
-                    Redirect(sequence, happened.RightRank, now);
-                    break;
-                default:
-                    End(sequence, FinishKind.Abort, happened.Failure!, now); // the room is forgotten: there is nobody to tell
-                    break;
-            }
-        }
-        TakeOverComplete(now);
-    }
-
-    /// <summary>Last frames whose chunks are all cells already. After all events: behind a last frame the same poll may say that the link broke.</summary>
-    private void TakeOverComplete(TimeSpan now)
-    {
-        foreach (DecodeSequence sequence in _complete)
-        {
-            if (!sequence.HasEnded && IsHandedOver(sequence)) TakeOver(sequence, now);
-        }
-        _complete.Clear();
-    }
-
-    private void AcceptChunk(DecodeSequence sequence, KvRange range, KvBuffer payload, TimeSpan now)
-    {
-        int arrived = sequence.ArrivedTokens;
-        if (payload.Length == _engine.Kv.PayloadBytes(range.TokenCount) && sequence.First is null && sequence.TryArrive(range))
-        {
-            sequence.HandoverBytes += payload.Length;
-            _arrived.Enqueue(new ArrivedChunk(sequence, range, payload));
-            return;
-        }
-        int length = payload.Length;
-        payload.Dispose();
-        Fail(sequence, RequestFailure.Of(FailureReason.TransferCorrupt,
-            $"{sequence.Room}: prefill rank {sequence.Prefill!.Endpoint.Rank} sent {length} bytes for positions {range} "
-            + $"when {arrived} of {sequence.PromptLength} had arrived{(sequence.First is null ? "" : " and the last frame too")}."), now);
-    }
-
-    private void AcceptLast(DecodeSequence sequence, FirstToken first, TimeSpan now)
-    {
-        if (sequence.First is null && sequence.ArrivedTokens == sequence.PromptLength)
-        {
-            (sequence.First, sequence.LastFrameAt) = (first, now);
-            _complete.Add(sequence);
-            return;
-        }
-        Fail(sequence, RequestFailure.Of(FailureReason.TransferCorrupt,
-            $"{sequence.Room}: prefill rank {sequence.Prefill!.Endpoint.Rank} sent its last frame after {sequence.ArrivedTokens} of {sequence.PromptLength} positions."), now);
-    }
-
-    /// <summary>The claim asked the wrong rank. Once that costs a round trip; twice the two sides disagree for good.</summary>
-    private void Redirect(DecodeSequence sequence, DpRank rightRank, TimeSpan now)
-    {
-        DpRank asked = sequence.Prefill!.Endpoint.Rank;
-        if (!sequence.WasRedirected && sequence.ArrivedTokens == 0)
-        {
-            (sequence.WasRedirected, sequence.Stage) = (true, DecodeStage.Redirecting);
-            _resolver.BeginRedirect(sequence.Bootstrap!, rightRank, _inbox);
-            return;
-        }
-        End(sequence, FinishKind.Abort, RequestFailure.Of(FailureReason.UnknownRoom,
-            $"{sequence.Room}: prefill rank {asked} says that rank {rightRank} holds it, "
-            + (sequence.ArrivedTokens == 0 ? "after another rank had sent us here." : $"after it sent {sequence.ArrivedTokens} positions of it.")), now);
-    }
-
     private TimeSpan? DeadlineOf(DecodeSequence sequence) => sequence.Stage switch
     {
         DecodeStage.Running => null, // gets a row or a chunk in every step, or goes back to waiting
@@ -253,15 +169,7 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
     private void ExpireOverdue(TimeSpan now)
     {
         if (!_deadlines.IsDue(now)) return;
-        _deadlines.Restart();
-        List<DecodeSequence> overdue = [];
-        foreach (DecodeSequence sequence in _book.All)
-        {
-            if (DeadlineOf(sequence) is not { } deadline) continue;
-            if (now >= deadline) overdue.Add(sequence);
-            else _deadlines.Watch(deadline);
-        }
-        foreach (DecodeSequence sequence in overdue) Fail(sequence, TooLate(sequence), now);
+        foreach (DecodeSequence sequence in _deadlines.TakeOverdue(_book.All, DeadlineOf, now)) Fail(sequence, TooLate(sequence), now);
     }
 
     private RequestFailure TooLate(DecodeSequence sequence) => sequence.Stage switch
@@ -323,63 +231,8 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
     private int CellsToStart(DecodeSequence sequence) =>
         sequence.Tokens.Length + Math.Min(sequence.RemainingNewTokens, _options.ReservedDecodeTokens);
 
-    private void PlanImports(StepPlan plan)
-    {
-        DropEnded();
-        while (plan.Imports.Count < _options.MaxImportsPerStep && _arrived.TryDequeue(out ArrivedChunk chunk))
-        {
-            chunk.Sequence.IsInEngine = true;
-            plan.Imports.Add(new KvImport(chunk.Sequence.Sequence, chunk.Sequence.Room, chunk.Range, chunk.Payload));
-            DropEnded();
-        }
-    }
-
-    /// <summary>Chunks of sequences that ended before their import: their memory goes back, and opens the peer's window.</summary>
-    private void DropEnded()
-    {
-        while (_arrived.TryPeek(out ArrivedChunk chunk) && chunk.Sequence.HasEnded)
-        {
-            _arrived.Dequeue();
-            chunk.Payload.Dispose();
-        }
-    }
-
-    private void CommitImports(StepPlan plan, TimeSpan now)
-    {
-        foreach (KvImport import in plan.Imports)
-        {
-            if (_slots.Owner(import.Sequence) is not { } sequence) continue;
-            sequence.ComputedTokens = import.Range.End;
-            _book.ReportProgress(sequence);
-            if (IsHandedOver(sequence)) TakeOver(sequence, now);
-        }
-    }
-
-    /// <summary>All positions are cells and the first token is known.</summary>
-    internal virtual bool IsHandedOver(DecodeSequence sequence) => sequence.IsComputed && sequence.First is not null;
-
     /// <summary>Gives slot and cells back.</summary>
     internal virtual void Release(DecodeSequence sequence) => _slots.Release(sequence);
-
-    /// <summary>From here on the sequence is ours alone.</summary>
-    private void TakeOver(DecodeSequence sequence, TimeSpan now)
-    {
-        FirstToken first = sequence.First!;
-        _receiver.Acknowledge(sequence.Room);
-        _transfer.Remove(sequence);
-        sequence.Stage = DecodeStage.Running;
-        // Both legs may have been given different seeds: prefill drew first, so its seed goes on.
-        if (sequence.Sampling.Seed != first.Seed) sequence.Sampling = sequence.Sampling with { Seed = first.Seed };
-        _batch.Join(sequence);
-        if (sequence.MaxNewTokens == 0)
-        {
-            End(sequence, FinishKind.Length, failure: null, now);
-            return;
-        }
-        sequence.AddOutput(first.Token.TokenId);
-        sequence.Request.Sink.OnToken(first.Token);
-        if (sequence.IsEndedBy(first.Token.TokenId, first.IsEndOfGeneration, out FinishKind kind)) End(sequence, kind, failure: null, now);
-    }
 
     /// <summary>Tells prefill first, then gives the cells back.</summary>
     private void Fail(DecodeSequence sequence, RequestFailure failure, TimeSpan now)
@@ -405,6 +258,4 @@ public class DecodeScheduler : IScheduler, IAuditedScheduler
             HandoverTime = handover,
         });
     }
-
-    private readonly record struct ArrivedChunk(DecodeSequence Sequence, KvRange Range, KvBuffer Payload);
 }

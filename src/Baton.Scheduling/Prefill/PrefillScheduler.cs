@@ -3,7 +3,6 @@ using Baton.Core.Engine;
 using Baton.Core.Failures;
 using Baton.Core.Handover;
 using Baton.Core.Ids;
-using Baton.Core.Kv;
 using Baton.Core.Requests;
 using Baton.Scheduling.Ranks;
 using Baton.Scheduling.Sequences;
@@ -17,7 +16,7 @@ namespace Baton.Scheduling.Prefill;
 /// and gives its cells back when a claimed prompt needs them. Cells are held until decode has everything or the room fails, and a
 /// failure goes to decode before they are given back.
 /// </remarks>
-public sealed class PrefillScheduler : IScheduler, IAuditedScheduler
+public sealed partial class PrefillScheduler : IScheduler, IAuditedScheduler
 {
     private readonly SchedulerOptions _options;
     private readonly EngineInfo _engine;
@@ -156,29 +155,6 @@ public sealed class PrefillScheduler : IScheduler, IAuditedScheduler
         _sender.Fail(sequence.Room, failure);
     }
 
-    private void HearLinks(TimeSpan now)
-    {
-        _events.Clear();
-        _sender.Poll(now, _events);
-        foreach (KvSenderEvent happened in _events)
-        {
-            // A room that ended here in the meantime is nobody's any more.
-            if (!_rooms.TryGetValue(happened.Room, out PrefillSequence? sequence)) continue;
-            if (happened.Kind == KvSenderEventKind.Claimed) Claim(sequence, now);
-            else if (happened.Kind == KvSenderEventKind.Delivered) End(sequence, FinishKind.Length, failure: null, now);
-            else if (happened.Kind == KvSenderEventKind.Failed) End(sequence, FinishKind.Abort, happened.Failure!, now);
-        }
-    }
-
-    private void Claim(PrefillSequence sequence, TimeSpan now)
-    {
-        if (sequence.ClaimedAt is not null) return;
-        if (sequence.HasSlot) _unclaimedCells -= _slots.CellsOf(sequence);
-        sequence.ClaimedAt = now;
-        if (_bootstrap.Remove(sequence)) _waiting.Add(sequence);
-        _deadlines.Watch(DeadlineOf(sequence)!.Value);
-    }
-
     private TimeSpan? DeadlineOf(PrefillSequence sequence) => sequence switch
     {
         { IsLocal: true, HasSlot: false } => sequence.QueuedAt + _options.QueueTimeout,
@@ -190,15 +166,7 @@ public sealed class PrefillScheduler : IScheduler, IAuditedScheduler
     private void ExpireOverdue(TimeSpan now)
     {
         if (!_deadlines.IsDue(now)) return;
-        _deadlines.Restart();
-        List<PrefillSequence> overdue = [];
-        foreach (PrefillSequence sequence in _book.All)
-        {
-            if (DeadlineOf(sequence) is not { } deadline) continue;
-            if (now >= deadline) overdue.Add(sequence);
-            else _deadlines.Watch(deadline);
-        }
-        foreach (PrefillSequence sequence in overdue) Fail(sequence, TooLate(sequence), now);
+        foreach (PrefillSequence sequence in _deadlines.TakeOverdue(_book.All, DeadlineOf, now)) Fail(sequence, TooLate(sequence), now);
     }
 
     private RequestFailure TooLate(PrefillSequence sequence) => sequence switch
@@ -287,39 +255,6 @@ public sealed class PrefillScheduler : IScheduler, IAuditedScheduler
         return null;
     }
 
-    /// <summary>Chunks that were computed before anybody claimed them, or that a full window held back.</summary>
-    /// <remarks>They do not wait for the next batch to be computed: decode would get them, and their first token, a whole step later.</remarks>
-    private bool PlanHeldExports(StepPlan plan)
-    {
-        int left = _options.MaxExportsPerStep;
-        for (int i = 0; i < _inflight.Count && left > 0; i++) PlanExports(_inflight[i], _inflight[i].ComputedTokens, plan, ref left);
-        for (int i = 0; i < _computing.Count && left > 0; i++) PlanExports(_computing[i], _computing[i].ComputedTokens, plan, ref left);
-        return plan.Exports.Count > 0;
-    }
-
-    private void PlanFreshExports(StepPlan plan)
-    {
-        int left = _options.MaxExportsPerStep;
-        foreach (PrefillChunk chunk in plan.Chunks)
-        {
-            if (left > 0) PlanExports(_slots.Owner(chunk.Sequence)!, chunk.Range.End, plan, ref left);
-        }
-    }
-
-    private void PlanExports(PrefillSequence sequence, int computed, StepPlan plan, ref int left)
-    {
-        if (sequence.ClaimedAt is null) return;
-        while (left > 0 && sequence.PlannedExport < computed)
-        {
-            int start = sequence.PlannedExport;
-            KvRange range = new(start, start + _budget.ChunkLength(start, sequence.PromptLength));
-            if (range.End > computed || !_sender.CanSend(sequence.Room, (int)_engine.Kv.PayloadBytes(range.TokenCount))) return;
-            plan.Exports.Add(new KvExport(sequence.Sequence, sequence.Room, range));
-            sequence.PlannedExport = range.End;
-            left--;
-        }
-    }
-
     private void CommitChunks(StepPlan plan, StepResult result)
     {
         foreach (PrefillChunk chunk in plan.Chunks)
@@ -343,24 +278,6 @@ public sealed class PrefillScheduler : IScheduler, IAuditedScheduler
             _computing.Remove(sequence);
             if (sequence.IsLocal) End(sequence, FinishKind.Length, failure: null, now);
             else _inflight.Add(sequence);
-        }
-    }
-
-    private void SendExported(StepResult result)
-    {
-        foreach (KvExported exported in result.Exported)
-        {
-            if (_slots.Owner(exported.Sequence) is not { } sequence)
-            {
-                exported.Payload.Dispose();
-                continue;
-            }
-            sequence.ExportedTokens = exported.Range.End;
-            sequence.HandoverBytes += exported.Payload.Length;
-            _sender.SendChunk(exported.Room, exported.Range, exported.Payload);
-            if (sequence.ExportedTokens < sequence.PromptLength || sequence.First is not { } first) continue;
-            sequence.IsLastSent = true;
-            _sender.SendLast(sequence.Room, first);
         }
     }
 

@@ -13,6 +13,18 @@ internal sealed class DeadlineWatch
         if (Next is not { } next || deadline < next) Next = deadline;
     }
 
-    /// <summary>Before a walk that calls <see cref="Watch"/> for everything that still waits.</summary>
-    public void Restart() => Next = null;
+    /// <summary>Walks over all of them: those whose deadline has come, in order; the others are watched on. For when one <see cref="IsDue"/>.</summary>
+    /// <param name="deadlineOf">Null: it waits for nothing.</param>
+    public List<T> TakeOverdue<T>(IEnumerable<T> sequences, Func<T, TimeSpan?> deadlineOf, TimeSpan now)
+    {
+        Next = null;
+        List<T> overdue = [];
+        foreach (T sequence in sequences)
+        {
+            if (deadlineOf(sequence) is not { } deadline) continue;
+            if (now >= deadline) overdue.Add(sequence);
+            else Watch(deadline);
+        }
+        return overdue;
+    }
 }

@@ -80,7 +80,7 @@ public sealed class UnifiedScheduler : IScheduler, IAuditedScheduler
     {
         _slots.Audit(audit);
         foreach (LiveSequence sequence in _book.All)
-            audit.Requests.Add(new RequestAudit(sequence.Id, false, sequence.HasSlot ? "Running" : "Waiting", sequence.HasSlot ? null : sequence.QueuedAt + _options.QueueTimeout, sequence.Slot));
+            audit.Requests.Add(new RequestAudit(sequence.Id, false, sequence.HasSlot ? "Running" : "Waiting", DeadlineOf(sequence), sequence.Slot));
     }
 
     private void Enqueue(GenerationRequest request, TimeSpan now)
@@ -99,20 +99,14 @@ public sealed class UnifiedScheduler : IScheduler, IAuditedScheduler
     private void ExpireOverdue(TimeSpan now)
     {
         if (!_deadlines.IsDue(now)) return;
-        _deadlines.Restart();
-        for (int i = _waiting.Count - 1; i >= 0; i--)
+        foreach (LiveSequence sequence in _deadlines.TakeOverdue(_book.All, DeadlineOf, now))
         {
-            LiveSequence sequence = _waiting[i];
-            TimeSpan deadline = sequence.QueuedAt + _options.QueueTimeout;
-            if (now < deadline)
-            {
-                _deadlines.Watch(deadline);
-                continue;
-            }
             Fail(sequence, RequestFailure.Of(FailureReason.OutOfCells,
                 $"{sequence.Id}: waited {_options.QueueTimeout.TotalSeconds:0.#} s on dp rank {_book.DpRank} for {CellsToStart(sequence)} of {_slots.CellCount} KV cells."), now);
         }
     }
+
+    private TimeSpan? DeadlineOf(LiveSequence sequence) => sequence.HasSlot ? null : sequence.QueuedAt + _options.QueueTimeout;
 
     private void PlanRows(TimeSpan now, StepPlan plan)
     {
