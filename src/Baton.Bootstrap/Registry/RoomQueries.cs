@@ -104,18 +104,20 @@ public sealed class RoomQueries(RoomTable table, RoomQueryLimits limits, TimePro
     private async ValueTask<bool> WaitAsync(RoomWatch watch, RoomQuery query, CancellationToken ct)
     {
         TaskCompletionSource? parked;
+        ITimer timer;
         lock (_lock)
         {
             if (_isClosed) return true;
             if (_parked.Count >= limits.MaxParked) return false;
             parked = watch.Park(query.WaitFor, keepsWatching: query.WatchId is not null);
             if (parked is null) return true;
+            // Its end is set before anybody can see that it is parked.
+            TimeSpan wait = query.Wait < limits.MaxWait ? query.Wait : limits.MaxWait;
+            timer = time.CreateTimer(_ => watch.Unpark(parked), null, wait, Timeout.InfiniteTimeSpan);
             _parked.Add(parked, watch);
         }
         try
         {
-            TimeSpan wait = query.Wait < limits.MaxWait ? query.Wait : limits.MaxWait;
-            await using ITimer timer = time.CreateTimer(_ => watch.Unpark(parked), null, wait, Timeout.InfiniteTimeSpan);
             await using CancellationTokenRegistration gone = ct.UnsafeRegister(_ => watch.Unpark(parked), null);
             await parked.Task;
             return true;
@@ -123,6 +125,7 @@ public sealed class RoomQueries(RoomTable table, RoomQueryLimits limits, TimePro
         finally
         {
             lock (_lock) _parked.Remove(parked);
+            await timer.DisposeAsync();
         }
     }
 

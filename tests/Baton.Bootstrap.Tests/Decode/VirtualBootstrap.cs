@@ -21,7 +21,7 @@ internal sealed class VirtualBootstrap : IBootstrapApi
         (_table, _local) = NewServer();
     }
 
-    /// <summary>One way. The round trip is twice this.</summary>
+    /// <summary>One way. The round trip is twice this; with none, a call ends where it begins.</summary>
     public TimeSpan Latency { get; set; } = TimeSpan.FromMilliseconds(0.1);
 
     /// <summary>Only SGLang's routes, and no instance header.</summary>
@@ -32,6 +32,9 @@ internal sealed class VirtualBootstrap : IBootstrapApi
 
     public bool IsDown { get; set; }
 
+    /// <summary>Topology and endpoints are there, and every room query fails.</summary>
+    public bool BreaksQueries { get; set; }
+
     /// <summary>A batch with this room is refused, as with a bad field.</summary>
     public ulong RefusedRoom { get; set; }
 
@@ -40,6 +43,11 @@ internal sealed class VirtualBootstrap : IBootstrapApi
     public ConcurrentDictionary<string, int> Calls { get; } = [];
 
     public int CallCount => Calls.Values.Sum();
+
+    private readonly List<(string Name, TimeSpan At)> _log = [];
+
+    /// <summary>When calls of this name began, counted from a moment, in ms.</summary>
+    public IEnumerable<double> TimesOf(string name, TimeSpan since) => _log.Where(call => call.Name == name && call.At >= since).Select(call => (call.At - since).TotalMilliseconds);
 
     /// <summary>A new process behind the same address: it knows nothing.</summary>
     public void Restart()
@@ -51,9 +59,9 @@ internal sealed class VirtualBootstrap : IBootstrapApi
     /// <summary>The same server, which has dropped its watches.</summary>
     public void ForgetWatches() => _local = NewApi(_table);
 
-    public void RegisterRanks(int dpSize, string method = "round_robin", int pageSize = 1, string? dtype = null, string worker = "worker", int firstPort = 4000)
+    public void RegisterRanks(int dpSize, string method = "round_robin", int pageSize = 1, string? dtype = null, string worker = "worker", int firstPort = 4000, int? count = null)
     {
-        for (int rank = 0; rank < dpSize; rank++)
+        for (int rank = 0; rank < (count ?? dpSize); rank++)
         {
             RankRegistration registration = new()
             {
@@ -109,7 +117,9 @@ internal sealed class VirtualBootstrap : IBootstrapApi
         Task pass = PassAsync(ct);
         // After its timer is set: whoever waits for the call to begin may move the clock then.
         Calls[name] = Calls.GetValueOrDefault(name) + 1;
+        lock (_log) _log.Add((name, _time.Now));
         await pass;
+        if (BreaksQueries && (name is "query" or "watch")) return new BootstrapReply<T>(BootstrapStatus.Unreachable, default, "500: broken", null, IsBaton: false);
         int run = _restarts;
         BootstrapReply<T> reply = isOurs && (IsSglang || HidesWaitRoute)
             ? new BootstrapReply<T>(BootstrapStatus.RouteMissing, default, "404: Not Found", null, IsBaton: false)
@@ -122,6 +132,8 @@ internal sealed class VirtualBootstrap : IBootstrapApi
     /// <summary>Not Task.Delay, which knows no time below a millisecond.</summary>
     private async Task PassAsync(CancellationToken ct)
     {
+        ct.ThrowIfCancellationRequested();
+        if (Latency == TimeSpan.Zero) return;
         TaskCompletionSource arrived = new();
         await using ITimer timer = _time.CreateTimer(_ => arrived.TrySetResult(), null, Latency, Timeout.InfiniteTimeSpan);
         await using CancellationTokenRegistration gone = ct.Register(() => arrived.TrySetCanceled(ct));
