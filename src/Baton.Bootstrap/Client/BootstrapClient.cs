@@ -165,6 +165,7 @@ public sealed class BootstrapClient : IBootstrapApi, IDisposable
 
     private static BootstrapStatus StatusOf(HttpResponseMessage response, BootstrapStatus unavailable) => response.StatusCode switch
     {
+        HttpStatusCode.ServiceUnavailable when Header(response, BootstrapHeaders.PrefillState) == BootstrapHeaders.PrefillStopped => BootstrapStatus.PrefillStopped,
         HttpStatusCode.ServiceUnavailable => unavailable,
         HttpStatusCode.NotFound or HttpStatusCode.MethodNotAllowed when IsOurRoute(response) => BootstrapStatus.RouteMissing,
         HttpStatusCode.NotFound => BootstrapStatus.NotFound,

@@ -10,6 +10,9 @@ internal static class BootstrapHeaders
     public const string ProtocolVersion = "1";
     /// <summary>On a Baton worker's PUT /route and DELETE /baton/v1/ranks: one random id per process.</summary>
     public const string Incarnation = "X-Baton-Worker-Incarnation";
+    /// <summary>With the value <see cref="PrefillStopped"/> on a 503 of GET /route: the worker took its ranks back, and no other has come.</summary>
+    public const string PrefillState = "X-Baton-Prefill";
+    public const string PrefillStopped = "stopped";
     public const string RanksPath = "/baton/v1/ranks";
     public const string RoomsPath = "/baton/v1/rooms";
     public const string QueryPath = "/baton/v1/rooms/query";

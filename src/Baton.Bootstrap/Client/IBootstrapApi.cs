@@ -44,6 +44,8 @@ public enum BootstrapStatus
     Ok,
     /// <summary>Not every prefill rank has registered yet.</summary>
     NotReady,
+    /// <summary>The prefill worker stopped, its ranks went with it, and no other has come. From Baton servers only.</summary>
+    PrefillStopped,
     /// <summary>The server is ready and has no such rank.</summary>
     NotFound,
     /// <summary>The server has no Baton routes.</summary>

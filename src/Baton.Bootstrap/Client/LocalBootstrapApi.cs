@@ -29,14 +29,14 @@ public sealed class LocalBootstrapApi : IBootstrapApi
     public ValueTask<BootstrapReply<PrefillTopology>> GetTopologyAsync(BootstrapAddress server, CancellationToken ct)
     {
         if (_table.Ranks.ReadyTopology is not { } group)
-            return Answer<PrefillTopology>(BootstrapStatus.NotReady, detail: $"{_table.Ranks.RegisteredCount} of {_table.Ranks.ExpectedCount} ranks registered");
+            return NotReady<PrefillTopology>();
         return Answer(BootstrapStatus.Ok, new PrefillTopology(
             group.DpSize, group.FollowsBootstrapRoom, group.PageSize, group.KvCacheDtype, _table.Ranks.InstanceId, HasWaitRoute: true));
     }
 
     public ValueTask<BootstrapReply<RankEndpoint>> GetRankAsync(BootstrapAddress server, DpRank rank, CancellationToken ct)
     {
-        if (_table.Ranks.ReadyTopology is null) return Answer<RankEndpoint>(BootstrapStatus.NotReady, detail: "not every rank has registered");
+        if (_table.Ranks.ReadyTopology is null) return NotReady<RankEndpoint>();
         return _table.Ranks.Find(new RankKey(rank.Value, 0, 0, 0)) is { } endpoint
             ? Answer(BootstrapStatus.Ok, endpoint)
             : Answer<RankEndpoint>(BootstrapStatus.NotFound, detail: $"no rank {rank}");
@@ -86,6 +86,10 @@ public sealed class LocalBootstrapApi : IBootstrapApi
     }
 
     public ValueTask<BootstrapReply<Done>> CheckHealthAsync(BootstrapAddress server, CancellationToken ct) => Ok();
+
+    private ValueTask<BootstrapReply<T>> NotReady<T>() => Answer<T>(
+        _table.Ranks.IsStopped ? BootstrapStatus.PrefillStopped : BootstrapStatus.NotReady,
+        detail: $"{_table.Ranks.RegisteredCount} of {_table.Ranks.ExpectedCount} ranks registered");
 
     private ValueTask<BootstrapReply<Done>> Ok() => Answer(BootstrapStatus.Ok, default(Done));
 

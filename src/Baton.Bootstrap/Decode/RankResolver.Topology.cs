@@ -24,10 +24,23 @@ public sealed partial class RankResolver
             }
             RunAfter();
             if (isOver) return;
-            await Task.Delay(backoff.Next(), _time, _stop.Token);
+            await Task.Delay(PauseOf(peer, backoff), _time, _stop.Token);
             if (StopFetchingIfNobodyWaits(peer)) return;
         }
     });
+
+    /// <summary>The next pause, cut so that the last try of a silent server falls on the end of its time.</summary>
+    private TimeSpan PauseOf(PrefillPeer peer, Backoff backoff)
+    {
+        TimeSpan pause = backoff.Next();
+        lock (_lock)
+        {
+            if (peer.UnreachableSince is not { } since) return pause;
+            // Whole milliseconds: Task.Delay would cut a part of one off.
+            TimeSpan left = TimeSpan.FromMilliseconds(Math.Ceiling((since + _options.UnreachableAfter - Now).TotalMilliseconds));
+            return left > TimeSpan.Zero && left < pause ? left : pause;
+        }
+    }
 
     private bool TakeTopology(PrefillPeer peer, BootstrapReply<PrefillTopology> reply)
     {
@@ -60,9 +73,10 @@ public sealed partial class RankResolver
 
     private void NoteTrouble(PrefillPeer peer, BootstrapStatus status, string? detail)
     {
-        peer.LastDetail = detail ?? status.ToString();
+        (peer.LastStatus, peer.LastDetail) = (status, detail ?? status.ToString());
         // A server that says "not ready" or "overloaded" is there; what it lacks comes with the deadline of each room.
-        bool isSilent = status is BootstrapStatus.Unreachable or BootstrapStatus.BadReply or BootstrapStatus.Refused or BootstrapStatus.NotFound;
+        // One that says "stopped" is no better than a silent one: whoever should compute the room is gone.
+        bool isSilent = status is BootstrapStatus.Unreachable or BootstrapStatus.PrefillStopped or BootstrapStatus.BadReply or BootstrapStatus.Refused or BootstrapStatus.NotFound;
         if (!isSilent) peer.UnreachableSince = null;
         else peer.UnreachableSince ??= Now;
     }
@@ -71,15 +85,19 @@ public sealed partial class RankResolver
     private void GiveUpOnSilence(PrefillPeer peer)
     {
         if (peer.UnreachableSince is not { } since || Now - since < _options.UnreachableAfter) return;
-        double silentSeconds = (Now - since).TotalSeconds;
-        _logger.ServerUnreachable(peer.Address, silentSeconds, peer.NeedTopology.Count, peer.LastDetail ?? "no detail");
-        foreach (PendingRoom pending in peer.NeedTopology.Values.ToArray())
-        {
-            Fail(pending, RequestFailure.Of(FailureReason.BootstrapUnreachable,
-                $"{pending.Room}: the bootstrap server {peer.Address} has not answered for {silentSeconds:F1} s: {peer.LastDetail}."));
-        }
         peer.UnreachableSince = null;
+        // Those who waited may have left meanwhile.
+        if (peer.NeedTopology.Count == 0) return;
+        double seconds = (Now - since).TotalSeconds;
+        if (peer.LastStatus == BootstrapStatus.PrefillStopped) _logger.PrefillStopped(peer.Address, seconds, peer.NeedTopology.Count);
+        else _logger.ServerUnreachable(peer.Address, seconds, peer.NeedTopology.Count, peer.LastDetail ?? "no detail");
+        foreach (PendingRoom pending in peer.NeedTopology.Values.ToArray()) Fail(pending, SilenceOf(peer, $"{pending.Room}: for {seconds:F1} s"));
     }
+
+    /// <summary>Why nobody says where the prefill ranks are.</summary>
+    private static RequestFailure SilenceOf(PrefillPeer peer, string begin) => peer.LastStatus == BootstrapStatus.PrefillStopped
+        ? RequestFailure.Of(FailureReason.RankUnavailable, $"{begin} the prefill worker registered at {peer.Address} has been stopped, and no other has come.")
+        : RequestFailure.Of(FailureReason.BootstrapUnreachable, $"{begin} the bootstrap server {peer.Address} has not answered: {peer.LastDetail}.");
 
     private Task FetchEndpointAsync(PrefillPeer peer, DpRank rank, Dictionary<BootstrapRoom, PendingRoom> waiting) => UntilStopAsync(peer, async () =>
     {

@@ -119,6 +119,8 @@ public sealed partial class RankResolver : IRankResolver, IAsyncDisposable
         }
         PrefillPeer peer = PeerOf(bootstrap.Address);
         peer.LastUsed = now;
+        // Silence counts only while somebody listens.
+        if (peer.PendingCount == 0) peer.UnreachableSince = null;
         PendingRoom pending = new(peer, bootstrap, answer, now + _options.ResolveTimeout) { ToldRank = redirect };
         _rooms[bootstrap.Room] = pending;
         peer.PendingCount++;
@@ -329,7 +331,7 @@ public sealed partial class RankResolver : IRankResolver, IAsyncDisposable
         return pending.Stage switch
         {
             PendingStage.Rank when !isSilent => RequestFailure.Of(FailureReason.ResolveTimeout, $"{after} no prefill rank has registered this room {where}."),
-            _ when isSilent => RequestFailure.Of(FailureReason.BootstrapUnreachable, $"{after} the bootstrap server does not answer {where}: {peer.LastDetail}."),
+            _ when isSilent => SilenceOf(peer, $"{after} {where}"),
             _ => RequestFailure.Of(FailureReason.ResolveTimeout, $"{after} the prefill worker has not registered all its ranks {where}: {peer.LastDetail}."),
         };
     }

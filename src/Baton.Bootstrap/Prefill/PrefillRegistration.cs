@@ -173,7 +173,7 @@ public sealed class PrefillRegistration : IAsyncDisposable
     private bool IsThere(BootstrapReply<RankEndpoint> reply, int rank) => reply.Status switch
     {
         BootstrapStatus.Ok => reply.Value == _ranks[rank].Endpoint,
-        BootstrapStatus.NotFound => false,
+        BootstrapStatus.NotFound or BootstrapStatus.PrefillStopped => false,
         // Other workers of the group may be missing and not we. SGLang's server counts every PUT, so it gets one only when it surely
         // lost us; a Baton server takes the same registration any number of times.
         BootstrapStatus.NotReady => !reply.IsBaton && !_wasReady,

@@ -25,6 +25,7 @@ public sealed class RankTable
     private GroupTopology? _topology;
     private int _replacements;
     private string _instanceId;
+    private bool _isStopped;
 
     /// <param name="serverId">Differs between any two servers, also between two runs of one.</param>
     /// <param name="clashWindow">How long a registration without an incarnation is protected from another endpoint.</param>
@@ -67,6 +68,9 @@ public sealed class RankTable
         }
     }
 
+    /// <summary>The last worker took its ranks with it, and none has registered since. False before the first registration: that worker is still to come.</summary>
+    public bool IsStopped => Volatile.Read(ref _isStopped);
+
     /// <summary>The dp size as soon as any rank told it; null before.</summary>
     public int? DpSize => Volatile.Read(ref _topology)?.DpSize;
 
@@ -101,7 +105,11 @@ public sealed class RankTable
             mine = [.. _ranks.Where(rank => rank.Value.Incarnation == incarnation).Select(rank => rank.Key)];
             if (mine.Length == 0) return 0;
             foreach (RankKey key in mine) _ranks.Remove(key);
-            if (_ranks.Count == 0) Volatile.Write(ref _topology, null);
+            if (_ranks.Count == 0)
+            {
+                Volatile.Write(ref _topology, null);
+                Volatile.Write(ref _isStopped, true);
+            }
             ChangeInstance();
         }
         InstanceChanged?.Invoke();
@@ -155,6 +163,7 @@ public sealed class RankTable
         GroupTopology? kept = _ranks.Count == 0 ? null : _topology;
         Volatile.Write(ref _topology, kept?.Merge(registration.Topology) ?? registration.Topology);
         _ranks[registration.Key] = new Holder(registration.Endpoint, incarnation, now);
+        Volatile.Write(ref _isStopped, false);
     }
 
     /// <summary>How often <see cref="InstanceId"/> has changed.</summary>

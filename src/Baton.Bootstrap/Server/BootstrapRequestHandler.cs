@@ -122,7 +122,10 @@ internal sealed class BootstrapRequestHandler(
         }
         RankKey key = new(numbers[0], numbers[1], numbers[2], numbers[3]);
         if (table.Ranks.ReadyTopology is not { } group)
+        {
+            if (table.Ranks.IsStopped) context.Response.Headers[BootstrapHeaders.PrefillState] = BootstrapHeaders.PrefillStopped;
             return RespondAsync(context, 503, Text, $"Prefill server not fully registered yet ({table.Ranks.RegisteredCount} workers registered).");
+        }
 
         ArrayBufferWriter<byte> body = new(512);
         if (key == new RankKey(-1, -1, -1, -1)) BootstrapJson.WriteTopology(body, group);

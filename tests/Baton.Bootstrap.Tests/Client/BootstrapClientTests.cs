@@ -1,4 +1,6 @@
 using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
 using Baton.Bootstrap.Client;
 using Baton.Bootstrap.Decode;
 using Baton.Bootstrap.Prefill;
@@ -9,6 +11,7 @@ using Baton.Core.Ids;
 using Baton.Core.Ranks;
 using Baton.Core.Requests;
 using Baton.Core.Resolution;
+using Baton.Simulation.Clock;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Baton.Bootstrap.Tests.Client;
@@ -50,6 +53,51 @@ public sealed class BootstrapClientTests
         Assert.Equal(new RequestFailure(FailureReason.OutOfCells, "\"no\" cells \u00fc"), watch.Value!.Answers.Single(a => a.Key.Value == 3).Value.Failure);
         Assert.Equal(1, watch.Value.PendingCount);
     }
+
+    [Fact]
+    public async Task A_worker_that_took_its_ranks_back_is_known_from_one_that_is_still_to_come()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using BootstrapClient client = new(new BootstrapClientOptions(), TimeProvider.System);
+        RankRegistration rank = PrefillRegistration.RanksOf("10.0.0.1", [4000], "f16", LoadBalanceMethod.RoundRobin, 30001)[0];
+
+        BootstrapReply<PrefillTopology> early = await client.GetTopologyAsync(server.Address, default);
+        await client.RegisterRankAsync(server.Address, rank, "one", default);
+        await client.UnregisterAsync(server.Address, "one", default);
+        BootstrapReply<PrefillTopology> late = await client.GetTopologyAsync(server.Address, default);
+        BootstrapReply<RankEndpoint> endpoint = await client.GetRankAsync(server.Address, DpRank.Zero, default);
+
+        Assert.Equal(BootstrapStatus.NotReady, early.Status);
+        Assert.Equal((BootstrapStatus.PrefillStopped, BootstrapStatus.PrefillStopped), (late.Status, endpoint.Status));
+        Assert.Equal(BootstrapStatus.PrefillStopped, (await server.Server.Local.GetTopologyAsync(server.Address, default)).Status);
+    }
+
+    [Theory]
+    [InlineData(false, 5000)]
+    [InlineData(true, 15_000)]
+    public async Task A_server_that_takes_a_request_and_says_nothing_is_given_up_after_5_s_and_the_wait_that_was_asked_for(bool isParked, int milliseconds)
+    {
+        using TcpListener mute = new(IPAddress.Loopback, 0);
+        mute.Start();
+        BootstrapAddress address = new("127.0.0.1", ((IPEndPoint)mute.LocalEndpoint).Port);
+        VirtualTimeProvider time = new();
+        using BootstrapClient client = new(new BootstrapClientOptions(), time);
+
+        Task<BootstrapStatus> asked = isParked
+            ? StatusOf(client.WatchRoomsAsync(address, new RoomQuery { Rooms = [new(1)], Wait = TimeSpan.FromSeconds(10) }, default))
+            : StatusOf(client.CheckHealthAsync(address, default));
+        using TcpClient taken = await mute.AcceptTcpClientAsync();
+        time.Advance(TimeSpan.FromMilliseconds(milliseconds) - TimeSpan.FromTicks(1));
+        TimeSpan? due = time.NextDue;
+        bool isEarly = asked.IsCompleted;
+        time.Advance(TimeSpan.FromTicks(1));
+
+        Assert.Equal(TimeSpan.FromMilliseconds(milliseconds), due);
+        Assert.False(isEarly);
+        Assert.Equal(BootstrapStatus.Unreachable, await asked.WaitAsync(TimeSpan.FromSeconds(30)));
+    }
+
+    private static async Task<BootstrapStatus> StatusOf<T>(ValueTask<BootstrapReply<T>> call) => (await call).Status;
 
     [Fact]
     public async Task A_wrong_token_is_a_refusal_and_nobody_there_is_unreachable()

@@ -28,6 +28,29 @@ public sealed class RankResolverTests
     }
 
     [Fact]
+    public void The_thread_that_begins_redirects_or_cancels_a_room_makes_no_request()
+    {
+        HeldScheduler elsewhere = new();
+        ResolverWorld world = new(scheduler: elsewhere);
+        world.Server.Latency = TimeSpan.Zero;
+        world.Server.RegisterRanks(4);
+
+        world.Begin(1);
+        world.Begin(2, hint: 3);
+        int coldCalls = world.Server.CallCount;
+        elsewhere.RunAll();
+        int warm = world.Server.CallCount;
+        world.Redirect(3, rightRank: 1);
+        world.Begin(4);
+        world.Resolver.Cancel(new BootstrapRoom(4));
+
+        Assert.Equal(0, coldCalls);
+        Assert.True(warm > 0);
+        Assert.Equal(warm, world.Server.CallCount);
+        Assert.True(elsewhere.Count > 0);
+    }
+
+    [Fact]
     public void A_cold_resolver_needs_the_topology_and_one_endpoint()
     {
         ResolverWorld world = new();

@@ -5,6 +5,7 @@ using Baton.Core.Ids;
 using Baton.Core.Requests;
 using Baton.Core.Resolution;
 using Baton.Simulation.Clock;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Baton.Bootstrap.Tests.Decode;
@@ -14,10 +15,10 @@ internal sealed class ResolverWorld : IRankResolutionSink
 {
     public static readonly BootstrapAddress Address = new("10.0.0.1", 8998);
 
-    public ResolverWorld(RankResolverOptions? options = null)
+    public ResolverWorld(RankResolverOptions? options = null, Random? random = null, ILogger<RankResolver>? logger = null, PipeScheduler? scheduler = null)
     {
         Server = new VirtualBootstrap(Time);
-        Resolver = new RankResolver(options ?? new RankResolverOptions(), Server, Time, new Random(81), PipeScheduler.Inline, NullLogger<RankResolver>.Instance);
+        Resolver = new RankResolver(options ?? new RankResolverOptions(), Server, Time, random ?? new Random(81), scheduler ?? PipeScheduler.Inline, logger ?? NullLogger<RankResolver>.Instance);
     }
 
     public VirtualTimeProvider Time { get; } = new();

@@ -15,8 +15,10 @@ public sealed class RoomRegistrarTests
 
     public RoomRegistrarTests() => _server = new VirtualBootstrap(_time);
 
-    private RoomRegistrar Create(RoomRegistrarOptions? options = null) =>
-        new(options ?? new RoomRegistrarOptions(), new BootstrapAddress("10.0.0.1", 8998), _server, _time, new Random(81), PipeScheduler.Inline, NullLogger<RoomRegistrar>.Instance);
+    public static TheoryData<double, double> BothEnds => Jitter.BothEnds;
+
+    private RoomRegistrar Create(RoomRegistrarOptions? options = null, Random? random = null, PipeScheduler? scheduler = null) =>
+        new(options ?? new RoomRegistrarOptions(), new BootstrapAddress("10.0.0.1", 8998), _server, _time, random ?? new Random(81), scheduler ?? PipeScheduler.Inline, NullLogger<RoomRegistrar>.Instance);
 
     [Fact]
     public void Rooms_that_come_while_a_request_is_under_way_share_the_next_one()
@@ -29,6 +31,24 @@ public sealed class RoomRegistrarTests
         Assert.Equal(2, _server.Calls["update"]);
         Assert.Equal(1000, _server.Table.Rooms.Count);
         Assert.Equal(new DpRank(3), _server.Table.Rooms.Find(new BootstrapRoom(7), _time.Now).Rank);
+    }
+
+    [Fact]
+    public void The_thread_that_dispatches_makes_no_request_and_one_poster_sends_all()
+    {
+        HeldScheduler elsewhere = new();
+        RoomRegistrar registrar = Create(scheduler: elsewhere);
+        _server.Latency = TimeSpan.Zero;
+
+        for (ulong room = 1; room <= 5; room++) registrar.Register(new BootstrapRoom(room), DpRank.Zero);
+        registrar.NotifyEnded(new BootstrapRoom(1));
+        registrar.NotifyFailed(new BootstrapRoom(2), new RequestFailure(FailureReason.Aborted, "left"));
+        (int Calls, int Posters) before = (_server.CallCount, elsewhere.Count);
+        elsewhere.RunAll();
+
+        Assert.Equal((0, 1), before);
+        Assert.Equal(1, _server.Calls["update"]);
+        Assert.Equal(4, _server.Table.Rooms.Count);
     }
 
     [Fact]
@@ -46,6 +66,38 @@ public sealed class RoomRegistrarTests
 
         Assert.InRange(tries, 15, 40);
         Assert.Equal(new DpRank(2), _server.Table.Rooms.Find(new BootstrapRoom(7), _time.Now).Rank);
+    }
+
+    [Theory]
+    [MemberData(nameof(BothEnds))]
+    public void A_batch_is_sent_again_after_5_ms_and_then_twice_as_long_up_to_a_second_until_the_life_of_its_room_is_over(double fraction, double factor)
+    {
+        _server.Latency = TimeSpan.Zero;
+        _server.IsDown = true;
+        RoomRegistrar registrar = Create(random: new FixedRandom(fraction));
+
+        registrar.Register(new BootstrapRoom(7), new DpRank(2));
+        _time.AdvanceTo(TimeSpan.FromMinutes(10));
+
+        // The life is 300 s: a try that would fall on its end is not made.
+        Assert.Equal(Jitter.Tries(5, 1000, factor, 299_999), _server.TimesOf("update", TimeSpan.Zero));
+        Assert.Equal(0, registrar.RoomCount);
+    }
+
+    [Fact]
+    public void Pauses_of_a_seeded_worker_lie_between_three_quarters_and_the_whole_and_reach_both_ends()
+    {
+        _server.Latency = TimeSpan.Zero;
+        _server.IsDown = true;
+        RoomRegistrar registrar = Create(new RoomRegistrarOptions { RetryFloor = TimeSpan.FromMilliseconds(100), RetryCeiling = TimeSpan.FromMilliseconds(100) });
+
+        registrar.Register(new BootstrapRoom(7), new DpRank(2));
+        _time.AdvanceTo(TimeSpan.FromSeconds(250));
+
+        double[] tries = [.. _server.TimesOf("update", TimeSpan.Zero)];
+        double[] pauses = [.. tries.Skip(1).Zip(tries, (next, one) => next - one)];
+        Assert.Equal((76, 100), (pauses.Min(), pauses.Max()));
+        Assert.InRange(pauses.Average(), 86, 90);
     }
 
     [Theory]

@@ -287,6 +287,28 @@ public sealed class BatonRouteTests
     }
 
     [Fact]
+    public async Task After_the_last_worker_took_its_ranks_the_route_is_as_sglang_has_it_and_a_header_says_why()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        using RequestsClient prefill = server.Connect();
+        prefill.Incarnation = "one";
+        const string Topology = "/route?prefill_dp_rank=-1&prefill_cp_rank=-1&target_tp_rank=-1&target_pp_rank=-1";
+
+        RawResponse before = await prefill.SendAsync("GET", Topology);
+        await prefill.SendAsync("PUT", "/route", TestServer.RankBody(0, 2));
+        RawResponse half = await prefill.SendAsync("GET", Topology);
+        await prefill.SendAsync("DELETE", "/baton/v1/ranks");
+        RawResponse after = await prefill.SendAsync("GET", Topology);
+        await prefill.SendAsync("PUT", "/route", TestServer.RankBody(1, 2));
+        RawResponse again = await prefill.SendAsync("GET", Topology);
+
+        Assert.All(new[] { before, half, after, again }, one => Assert.Equal(503, one.Status));
+        Assert.Equal("Prefill server not fully registered yet (0 workers registered).", after.Body);
+        Assert.Equal("stopped", after.Headers["X-Baton-Prefill"]);
+        Assert.All(new[] { before, half, again }, one => Assert.False(one.Headers.ContainsKey("X-Baton-Prefill")));
+    }
+
+    [Fact]
     public async Task A_server_that_stops_answers_what_is_parked_with_what_it_has()
     {
         TestServer server = await TestServer.StartAsync();

@@ -1,3 +1,4 @@
+using Baton.Bootstrap.Server;
 namespace Baton.Bootstrap.Tests.Server;
 
 /// <summary>SGLang's four routes over real sockets: statuses, texts and key sets as its clients see them.</summary>
@@ -170,6 +171,24 @@ public sealed class SglangRouteTests
 
         Assert.Equal(400, answer.Status);
         Assert.Contains($"\"field\":\"{field}\"", answer.Body, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("300", "300", null, 330)]
+    [InlineData("600", "20", null, 630)]
+    [InlineData("20", "600.5", null, 630.5)]
+    [InlineData("600", "600", "120", 120)]
+    public void A_room_lives_30_s_longer_than_the_longer_timeout_or_as_sglangs_variable_says(string bootstrap, string waiting, string? cleanup, double seconds)
+    {
+        BootstrapServerOptions options = new BootstrapServerOptions { Seed = 1 }.FromEnvironment(name => name switch
+        {
+            BootstrapServerOptions.BootstrapTimeoutVariable => bootstrap,
+            BootstrapServerOptions.WaitingTimeoutVariable => waiting,
+            BootstrapServerOptions.CleanupIntervalVariable => cleanup,
+            _ => null,
+        });
+
+        Assert.Equal(TimeSpan.FromSeconds(seconds), options.EntryLife);
     }
 
     [Fact]
