@@ -60,10 +60,13 @@ internal sealed class TestWorker : IAsyncDisposable
     }
 
     /// <summary>Waits until no request is left and every cell is free.</summary>
-    public async Task WaitForFullLedgerAsync()
+    public Task WaitForFullLedgerAsync() => UntilAsync(() => Worker.LiveRequests == 0 && Worker.Ranks.All(rank => rank.Rank.Load.UsedCells == 0));
+
+    /// <summary>Waits for something that another thread brings about; the deadline only ends a hopeless test.</summary>
+    public static async Task UntilAsync(Func<bool> isTrue)
     {
         using CancellationTokenSource deadline = new(Patience);
-        while (Worker.LiveRequests > 0 || Worker.Ranks.Any(rank => rank.Rank.Load.UsedCells > 0)) await Task.Delay(10, deadline.Token);
+        while (!isTrue()) await Task.Delay(5, deadline.Token);
     }
 
     public async ValueTask DisposeAsync()

@@ -37,11 +37,7 @@ internal static class NativeJson
         json.WriteNumber("prompt_tokens", answer.Sequence.PromptTokens.Length);
         json.WriteNumber("completion_tokens", end?.CompletionTokens ?? answer.Tokens.Count);
         json.WriteNumber("cached_tokens", end?.CachedTokens ?? 0);
-        json.WriteNumber("dp_rank", (end?.DpRank ?? run.DpRank).Value);
-        if (end?.PrefillDpRank is { } prefill) json.WriteNumber("prefill_dp_rank", prefill.Value);
-        if (end is { RankSource: not RankSource.None }) json.WriteString("rank_source", end.RankSource.ToString().ToLowerInvariant());
-        // A string, because a room passes 2^53 and many readers go through a double.
-        if (answer.Sequence.Bootstrap is { } bootstrap) json.WriteString("bootstrap_room", bootstrap.Room.Value.ToString());
+        WriteRanks(json, run);
         if (answer.Sequence.Sampling.ReturnLogprob) WriteLogprobs(json, answer, model);
         if (end is null) return;
         json.WriteNumber("e2e_latency", Math.Round((now - run.AcceptedAt).TotalSeconds, 6));
@@ -49,6 +45,17 @@ internal static class NativeJson
         if (end.HandoverBytes == 0) return;
         json.WriteNumber("handover_bytes", end.HandoverBytes);
         json.WriteNumber("handover_ms", Math.Round(end.HandoverTime.TotalMilliseconds, 3));
+    }
+
+    /// <summary>Who worked on the answer: <c>dp_rank</c> and, of a pair, <c>prefill_dp_rank</c>, <c>rank_source</c> and <c>bootstrap_room</c>.</summary>
+    public static void WriteRanks(Utf8JsonWriter json, SequenceRun run)
+    {
+        GenerationEnd? end = run.Answer.End;
+        json.WriteNumber("dp_rank", (end?.DpRank ?? run.DpRank).Value);
+        if (end?.PrefillDpRank is { } prefill) json.WriteNumber("prefill_dp_rank", prefill.Value);
+        if (end is { RankSource: not RankSource.None }) json.WriteString("rank_source", end.RankSource.ToString().ToLowerInvariant());
+        // A string, because a room passes 2^53 and many readers go through a double.
+        if (run.Answer.Sequence.Bootstrap is { } bootstrap) json.WriteString("bootstrap_room", bootstrap.Room.Value.ToString());
     }
 
     private static void WriteFinish(Utf8JsonWriter json, GenerationEnd end, string? matchedStop)

@@ -21,7 +21,7 @@ internal sealed class ChatShape(OpenAiCall call, Worker worker) : OpenAiShape(ca
         json.WriteString("content", run.Answer.VisibleText);
         json.WriteEndObject();
         WriteLogprobs(json, run.Answer, 0);
-        WriteFinish(json, run.Answer);
+        WriteFinish(json, run);
         json.WriteEndObject();
     }
 
@@ -35,7 +35,7 @@ internal sealed class ChatShape(OpenAiCall call, Worker worker) : OpenAiShape(ca
         if (isFirst || text.Length > 0) json.WriteString("content", text);
         json.WriteEndObject();
         WriteLogprobs(json, run.Answer, cursor.Tokens);
-        WriteFinish(json, run.Answer);
+        WriteFinish(json, run);
         json.WriteEndObject();
     }
 

@@ -19,7 +19,7 @@ internal sealed class CompletionShape(OpenAiCall call, Worker worker) : OpenAiSh
         json.WriteNumber("index", index);
         json.WriteString("text", string.Concat(echo, run.Answer.VisibleText));
         WriteLogprobs(json, run.Answer, 0, echo.Length);
-        WriteFinish(json, run.Answer);
+        WriteFinish(json, run);
         json.WriteEndObject();
     }
 
@@ -30,7 +30,7 @@ internal sealed class CompletionShape(OpenAiCall call, Worker worker) : OpenAiSh
         json.WriteNumber("index", index);
         json.WriteString("text", string.Concat(isFirst ? echo : "", run.Answer.VisibleText[cursor.Text..]));
         WriteLogprobs(json, run.Answer, cursor.Tokens, echo.Length);
-        WriteFinish(json, run.Answer);
+        WriteFinish(json, run);
         json.WriteEndObject();
     }
 

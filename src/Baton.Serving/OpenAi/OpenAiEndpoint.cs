@@ -53,8 +53,10 @@ internal abstract class OpenAiShape(OpenAiCall call, Worker worker)
         json.WriteEndObject();
     }
 
-    protected static void WriteFinish(Utf8JsonWriter json, Answer answer)
+    /// <summary>How the choice ended, and once it has, on which ranks.</summary>
+    protected static void WriteFinish(Utf8JsonWriter json, SequenceRun run)
     {
+        Answer answer = run.Answer;
         string? reason = answer.End?.Kind switch
         {
             null => null,
@@ -66,6 +68,11 @@ internal abstract class OpenAiShape(OpenAiCall call, Worker worker)
         // SGLang's extension: what stopped it.
         if (answer.MatchedStop is { } text) json.WriteString("matched_stop", text);
         else if (answer.End?.StopTokenId is { } token) json.WriteNumber("matched_stop", token);
+        if (answer.End is null) return;
+        // SGLang's name for what OpenAI's schema has no place for. In the choice, because each has ranks and a room of its own.
+        json.WriteStartObject("sglext");
+        NativeJson.WriteRanks(json, run);
+        json.WriteEndObject();
     }
 
     private void WriteHead(Utf8JsonWriter json, string name)

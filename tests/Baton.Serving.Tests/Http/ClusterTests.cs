@@ -25,7 +25,7 @@ public sealed class ClusterTests
             BootstrapServer = server.Address,
             BootstrapToken = Token,
         });
-        while ((await pair.Prefill.GetAsync("/health")).Status != 200) await Task.Delay(10);
+        await TestWorker.UntilAsync(() => pair.Prefill.Worker.FindHealthProblem() is null);
 
         for (int i = 0; i < 4; i++)
         {

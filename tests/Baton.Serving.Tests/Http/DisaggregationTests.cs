@@ -154,6 +154,33 @@ public sealed class DisaggregationTests
             decode.Json.AsArray().Select(one => (string)one!["meta_info"]!["bootstrap_room"]!));
     }
 
+    [Theory]
+    [InlineData("/v1/completions", """{"prompt":["a","bc"],"max_tokens":3}""", false)]
+    [InlineData("/v1/completions", """{"prompt":["a","bc"],"max_tokens":3,"stream":true}""", true)]
+    [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"max_tokens":3,"n":2}""", false)]
+    [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"max_tokens":3,"n":2,"stream":true}""", true)]
+    public async Task OpenAI_answers_name_the_ranks_and_the_room_of_each_choice_when_it_ends(string path, string body, bool isStream)
+    {
+        await using TestPair pair = await TestPair.StartAsync(TestWorker.Simulated with { DpSize = 2 }, TestWorker.Simulated with { DpSize = 2 });
+        long room = TestPair.NextRoom();
+        TestPair.NextRoom();
+
+        Task<Reply> prefill = pair.Prefill.PostAsync(path, pair.Leg(body, room, ("routed_dp_rank", new JsonArray(0, 1))));
+        Reply decode = await pair.Decode.PostAsync(path, pair.Leg(body, room,
+            ("routed_dp_rank", new JsonArray(1, 0)), ("disagg_prefill_dp_rank", new JsonArray(0, null))));
+
+        Assert.True(decode.Status == 200, decode.Body);
+        Assert.Equal(200, (await prefill).Status);
+        JsonNode[] choices = [.. (isStream ? decode.Events : [decode.Json]).SelectMany(one => one["choices"]!.AsArray()).Select(one => one!)];
+        Assert.All(choices, choice => Assert.Equal(choice["finish_reason"] is not null, choice["sglext"] is not null));
+        Assert.Equal(
+            [
+                $$"""{"dp_rank":1,"prefill_dp_rank":0,"rank_source":"hint","bootstrap_room":"{{room}}"}""",
+                $$"""{"dp_rank":0,"prefill_dp_rank":1,"rank_source":"query","bootstrap_room":"{{room + 1}}"}""",
+            ],
+            choices.Where(choice => choice["sglext"] is not null).OrderBy(choice => (int)choice["index"]!).Select(choice => choice["sglext"]!.ToJsonString()));
+    }
+
     [Fact]
     public async Task A_missing_room_is_refused_in_SGLangs_words()
     {
@@ -172,7 +199,7 @@ public sealed class DisaggregationTests
         const string Body = """{"text":"hello","rid":"pre","sampling_params":{"max_new_tokens":4}}""";
         long room = TestPair.NextRoom();
         Task<Reply> prefill = pair.Prefill.PostAsync("/generate", pair.Leg(Body, room));
-        while (pair.Prefill.Worker.LiveRequests == 0) await Task.Delay(5);
+        await TestWorker.UntilAsync(() => pair.Prefill.Worker.LiveRequests != 0);
         await pair.Prefill.PostAsync("/abort_request", """{"rid":"pre"}""");
 
         Reply decode = await pair.Decode.PostAsync("/generate", pair.Leg(Body, room));
@@ -191,7 +218,7 @@ public sealed class DisaggregationTests
         long room = TestPair.NextRoom();
         string good = pair.Leg("""{"text":"hello","sampling_params":{"max_new_tokens":4}}""", room);
         Task<Reply>? early = isDecodeFirst ? pair.Decode.PostAsync("/generate", good) : null;
-        while (isDecodeFirst && pair.Decode.Worker.LiveRequests == 0) await Task.Delay(5);
+        if (isDecodeFirst) await TestWorker.UntilAsync(() => pair.Decode.Worker.LiveRequests != 0);
 
         Reply prefill = await pair.Prefill.PostAsync("/generate", good.Replace("\"max_new_tokens\":4", bad, StringComparison.Ordinal));
         Reply decode = await (early ?? pair.Decode.PostAsync("/generate", good));

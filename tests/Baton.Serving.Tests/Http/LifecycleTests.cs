@@ -36,7 +36,7 @@ public sealed class LifecycleTests
     {
         await using TestWorker worker = await TestWorker.StartAsync(Slow);
         Task<Reply> running = worker.PostAsync("/generate", Long.Replace("\"stream\":true,", "", StringComparison.Ordinal));
-        while (worker.Worker.Ranks[0].Rank.Load.StepCount < 3) await Task.Delay(5);
+        await TestWorker.UntilAsync(() => worker.Worker.Ranks[0].Rank.Load.StepCount >= 3);
 
         Reply abort = await worker.PostAsync("/abort_request", """{"rid":"long"}""");
 
@@ -53,7 +53,7 @@ public sealed class LifecycleTests
     {
         await using TestWorker worker = await TestWorker.StartAsync(Slow);
         Task<Reply> running = worker.PostAsync("/generate", Long);
-        while (worker.Worker.LiveRequests == 0) await Task.Delay(5);
+        await TestWorker.UntilAsync(() => worker.Worker.LiveRequests != 0);
 
         Reply second = await worker.PostAsync("/generate", Long);
 
@@ -90,7 +90,7 @@ public sealed class LifecycleTests
     {
         await using TestWorker worker = await TestWorker.StartAsync(Slow with { MaxRunningRequests = 1, MaxQueuedRequests = 1 });
         Task<Reply>[] held = [.. Enumerable.Range(0, 2).Select(i => worker.PostAsync("/generate", Long.Replace("long", $"long{i}", StringComparison.Ordinal)))];
-        while (worker.Worker.LiveRequests < 2) await Task.Delay(5);
+        await TestWorker.UntilAsync(() => worker.Worker.LiveRequests >= 2);
 
         Reply refused = await worker.PostAsync("/generate", """{"text":"a"}""");
 
@@ -106,7 +106,7 @@ public sealed class LifecycleTests
     {
         await using TestWorker worker = await TestWorker.StartAsync(Slow);
         Task<Reply> running = worker.PostAsync("/generate", Long.Replace("\"stream\":true,", "", StringComparison.Ordinal));
-        while (worker.Worker.LiveRequests == 0) await Task.Delay(5);
+        await TestWorker.UntilAsync(() => worker.Worker.LiveRequests != 0);
 
         Task drain = worker.Worker.DrainAsync(TimeSpan.FromMilliseconds(50), CancellationToken.None);
         Reply newcomer = await worker.PostAsync("/generate", """{"text":"a"}""");
@@ -126,7 +126,7 @@ public sealed class LifecycleTests
         await using TestWorker worker = await TestWorker.StartAsync(Slow);
         Assert.Equal(200, (await worker.PostAsync("/flush_cache", "")).Status);
         Task<Reply> running = worker.PostAsync("/generate", Long);
-        while (worker.Worker.LiveRequests == 0) await Task.Delay(5);
+        await TestWorker.UntilAsync(() => worker.Worker.LiveRequests != 0);
 
         Reply busy = await worker.PostAsync("/flush_cache", "");
         Task<Reply> waiting = worker.PostAsync("/flush_cache?timeout=20", "");
