@@ -106,6 +106,38 @@ public sealed class BatonEngineTests
 
         Assert.Equal(("routed_dp_rank", "routed_dp_rank=2 out of range [0, 2)"), (rank.Field, rank.Message));
         Assert.Equal("bootstrap_room", room.Field);
+        Assert.Equal(0, engine.LiveRequests);
+    }
+
+    [Fact]
+    public async Task The_old_name_of_the_rank_counts_less_and_the_log_says_so()
+    {
+        using LogLines log = new();
+        await using BatonEngine engine = await BatonEngine.LoadAsync(TestWorker.Simulated with { DpSize = 2 }, TimeProvider.System, log);
+
+        (_, _, GenerationEnd old) = await CollectAsync(engine, new EngineRequest { Text = "a", MaxNewTokens = 1, DataParallelRank = 1 });
+        (_, _, GenerationEnd both) = await CollectAsync(engine, new EngineRequest { Text = "a", MaxNewTokens = 1, DataParallelRank = 1, RoutedDpRank = 0 });
+
+        Assert.Equal((1, 0), (old.DpRank.Value, both.DpRank.Value));
+        Assert.Equal(
+            ["data_parallel_rank is deprecated; use routed_dp_rank", "data_parallel_rank is deprecated; use routed_dp_rank; both were given and differ, and routed_dp_rank counts"],
+            log.Of(Microsoft.Extensions.Logging.LogLevel.Warning));
+    }
+
+    [Fact]
+    public async Task When_a_batch_is_refused_on_prefill_decode_hears_of_all_its_rooms()
+    {
+        await using BatonEngine prefill = await BatonEngine.LoadAsync(TestWorker.Simulated with { Role = WorkerRole.Prefill, DpSize = 2 }, TimeProvider.System);
+        await using BatonEngine decode = await BatonEngine.LoadAsync(TestWorker.Simulated with { Role = WorkerRole.Decode }, TimeProvider.System);
+        EngineRequest good = new() { Text = "a", Bootstrap = prefill.Bootstrap, Room = (1UL << 60) + 1 };
+
+        await Assert.ThrowsAsync<BadRequestException>(() => EndsAsync(prefill, [good, good with { Room = (1UL << 60) + 2, TopP = 2 }]));
+        Task<CallFailedException>[] told = [.. new[] { 1UL, 2UL }.Select(i =>
+            Assert.ThrowsAsync<CallFailedException>(() => EndsAsync(decode, [good with { Room = (1UL << 60) + i }])))];
+
+        // Every deadline of a room is longer than a test may last.
+        foreach (CallFailedException failed in await Task.WhenAll(told).WaitAsync(TestWorker.Patience))
+            Assert.Contains("sampling_params.top_p", failed.Failure.Message, StringComparison.Ordinal);
     }
 
     private static async Task<Dictionary<int, GenerationEnd>> EndsAsync(BatonEngine engine, IReadOnlyList<EngineRequest> requests)

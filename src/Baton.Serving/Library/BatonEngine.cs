@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Baton.Core.Failures;
 using Baton.Core.Ids;
+using Baton.Core.Requests;
 using Baton.Core.Text;
 using Baton.Serving.Output;
 using Baton.Serving.Requests;
@@ -29,6 +30,9 @@ public sealed class BatonEngine : IAsyncDisposable
     public BootstrapAddress? Bootstrap => _worker.Bootstrap;
 
     public int DpSize => _worker.Options.DpSize;
+
+    /// <summary>Requests inside, waiting or running.</summary>
+    public int LiveRequests => _worker.LiveRequests;
 
     /// <summary>Loads the model and starts the ranks.</summary>
     /// <param name="options">As <c>baton serve</c>'s; what concerns HTTP is not looked at.</param>
@@ -79,6 +83,21 @@ public sealed class BatonEngine : IAsyncDisposable
     private GenerationCall Plan(IReadOnlyList<EngineRequest> requests)
     {
         if (requests.Count == 0) throw new BadRequestException(null, "A batch needs at least one request.");
+        try
+        {
+            return ReadAll(requests);
+        }
+        catch (BadRequestException bad) when (Bootstrap is { } bootstrap)
+        {
+            // As over HTTP: decode's half may wait for these rooms already.
+            _worker.Refuse(requests.Where(one => one.Room is > 0 and <= BootstrapRoom.MaxValue).Select(one => new BootstrapInfo(bootstrap, new BootstrapRoom(one.Room!.Value), null)),
+                RequestFailure.Of(FailureReason.InvalidRequest, bad.Message));
+            throw;
+        }
+    }
+
+    private GenerationCall ReadAll(IReadOnlyList<EngineRequest> requests)
+    {
         List<PlannedSequence> sequences = [];
         HashSet<ulong> rooms = [];
         foreach (EngineRequest request in requests)

@@ -26,6 +26,19 @@ public sealed class ServeOptionsTests
                 (int)options.HeartbeatInterval.TotalSeconds, options.HeartbeatMaxFailure, options.ForceQueryPrefillDpRank, options.ClusterSecret));
     }
 
+    [Theory]
+    [InlineData(300, 300, null, 300)]
+    [InlineData(41, 300, null, 41)]
+    [InlineData(300, 42, null, 42)]
+    [InlineData(41, 42, 600, 600)]
+    public void A_room_is_resolved_within_the_smaller_timeout_or_the_one_of_its_own(int bootstrap, int waiting, int? own, int seconds)
+    {
+        ServeOptions options = Read(("SGLANG_DISAGGREGATION_BOOTSTRAP_TIMEOUT", $"{bootstrap}"), ("SGLANG_DISAGGREGATION_WAITING_TIMEOUT", $"{waiting}"))
+            with { ResolveTimeout = own is { } flag ? TimeSpan.FromSeconds(flag) : null };
+
+        Assert.Equal(TimeSpan.FromSeconds(seconds), options.ToResolver().ResolveTimeout);
+    }
+
     [Fact]
     public void Without_variables_everything_stays_as_it_was() => Assert.Equal(new ServeOptions(), Read());
 
