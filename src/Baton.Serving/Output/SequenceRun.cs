@@ -16,7 +16,9 @@ public sealed class SequenceRun : IGenerationSink, IDisposable
 {
     private readonly Channel<OutputToken> _tokens;
     private readonly Answer _answer;
+    private readonly Lock _lock = new();
     private Func<RequestFailure, bool>? _abort;
+    private RequestFailure? _earlyAbort;
     private CancellationTokenRegistration _rankDeath;
     private GenerationEnd? _end;
 
@@ -55,7 +57,10 @@ public sealed class SequenceRun : IGenerationSink, IDisposable
     internal void Attach(DpRank rank, Func<RequestFailure, bool> abort, Func<GenerationEnd> endOfDeadRank, CancellationToken rankDied)
     {
         DpRank = rank;
-        Volatile.Write(ref _abort, abort);
+        RequestFailure? early;
+        lock (_lock) (_abort, early) = (abort, _earlyAbort);
+        // The rank has had it for a moment, and somebody may have ended it in that moment.
+        if (early is not null) abort(early);
         _rankDeath = rankDied.Register(() => OnEnd(endOfDeadRank()));
     }
 
@@ -94,7 +99,13 @@ public sealed class SequenceRun : IGenerationSink, IDisposable
     public void Abort(RequestFailure failure)
     {
         IsAborted = true;
-        _abort?.Invoke(failure);
+        Func<RequestFailure, bool>? abort;
+        lock (_lock)
+        {
+            abort = _abort;
+            if (abort is null) _earlyAbort ??= failure;
+        }
+        abort?.Invoke(failure);
     }
 
     /// <summary>The end was asked for on this worker.</summary>
