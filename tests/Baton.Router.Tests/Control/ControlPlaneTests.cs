@@ -220,11 +220,25 @@ public sealed class ControlPlaneTests
             await e.EndStreamAsync();
         };
         using HttpResponseMessage streamed = await harness.PostAsync("/generate", """{"text":"a","stream":true}""");
+        static string WrongPrefill(ScriptedExchange e) => $$$"""{"text":"a","meta_info":{"dp_rank":{{{Json(e.Text).GetProperty("routed_dp_rank")}}},"prefill_dp_rank":99}}""";
+        decode.OnRequest = e => e.RespondAsync(200, WrongPrefill(e));
+        using HttpResponseMessage wholePrefill = await harness.PostAsync("/generate", """{"text":"a"}""");
+        decode.OnRequest = async e =>
+        {
+            await e.StartStreamAsync();
+            await e.WriteChunkAsync($"data: {WrongPrefill(e)}\n\ndata: [DONE]\n\n");
+            await e.EndStreamAsync();
+        };
+        using HttpResponseMessage streamedPrefill = await harness.PostAsync("/generate", """{"text":"a","stream":true}""");
+        string metrics = await harness.Client.GetStringAsync("/metrics");
 
         (int, int)[] ranks = [.. decode.Seen.Take(60).Select(e => (Json(e.Text).GetProperty("disagg_prefill_dp_rank").GetInt32(), Json(e.Text).GetProperty("routed_dp_rank").GetInt32()))];
         Assert.Equal((4, 3), (ranks.Select(r => r.Item1).Distinct().Count(), ranks.Select(r => r.Item2).Distinct().Count()));
         Assert.Equal((HttpStatusCode.InternalServerError, HttpStatusCode.InternalServerError), (whole.StatusCode, streamed.StatusCode));
         Assert.Contains("dp_rank_mismatch", await streamed.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        Assert.Equal((HttpStatusCode.InternalServerError, HttpStatusCode.InternalServerError), (wholePrefill.StatusCode, streamedPrefill.StatusCode));
+        Assert.Contains("prefill_dp_rank is 99", await wholePrefill.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        Assert.Contains("baton_dp_rank_mismatch_total 4", metrics, StringComparison.Ordinal);
     }
 
     [Fact]
