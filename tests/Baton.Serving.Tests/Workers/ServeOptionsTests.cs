@@ -33,8 +33,9 @@ public sealed class ServeOptionsTests
     [InlineData(41, 42, 600, 600)]
     public void A_room_is_resolved_within_the_smaller_timeout_or_the_one_of_its_own(int bootstrap, int waiting, int? own, int seconds)
     {
-        ServeOptions options = Read(("SGLANG_DISAGGREGATION_BOOTSTRAP_TIMEOUT", $"{bootstrap}"), ("SGLANG_DISAGGREGATION_WAITING_TIMEOUT", $"{waiting}"))
-            with { ResolveTimeout = own is { } flag ? TimeSpan.FromSeconds(flag) : null };
+        ServeOptions read = Read(("SGLANG_DISAGGREGATION_BOOTSTRAP_TIMEOUT", $"{bootstrap}"), ("SGLANG_DISAGGREGATION_WAITING_TIMEOUT", $"{waiting}"));
+
+        ServeOptions options = own is { } flag ? read with { ResolveTimeout = TimeSpan.FromSeconds(flag) } : read;
 
         Assert.Equal(TimeSpan.FromSeconds(seconds), options.ToResolver().ResolveTimeout);
     }
