@@ -351,36 +351,6 @@ public sealed class RankResolverTests
     }
 
     [Fact]
-    public void The_retry_of_the_topology_backs_off()
-    {
-        ResolverWorld world = new();
-        world.Server.IsDown = true;
-
-        world.Begin(7);
-        world.Time.Advance(TimeSpan.FromSeconds(14));
-
-        Assert.InRange(world.Server.Calls["topology"], 15, 25);
-    }
-
-    [Fact]
-    public void Polling_an_sglang_server_backs_off_from_1_to_20_ms()
-    {
-        ResolverWorld world = new();
-        world.Server.IsSglang = true;
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-
-        world.Begin(7);
-        world.Advance(20);
-        int early = world.Server.Calls["query"];
-        world.Server.Calls.Clear();
-        world.Advance(1000);
-
-        Assert.InRange(early, 3, 7);
-        Assert.InRange(world.Server.Calls["query"], 48, 70);
-    }
-
-    [Fact]
     public void A_wait_route_that_is_missing_after_all_turns_into_polling()
     {
         ResolverWorld world = new();
@@ -433,21 +403,6 @@ public sealed class RankResolverTests
         world.Advance(10);
 
         Assert.Equal((1, RankSource.Room), (View(world, 7).View.Rank, View(world, 7).View.Source));
-    }
-
-    [Theory]
-    [InlineData(9.9, true)]
-    [InlineData(10.1, false)]
-    public void Two_failed_heartbeats_drop_what_is_cached_and_one_does_not(double seconds, bool isCached)
-    {
-        ResolverWorld world = new();
-        world.Server.RegisterRanks(1);
-        world.WarmUp(1);
-
-        world.Server.IsDown = true;
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(seconds));
-
-        Assert.Equal(isCached, world.Resolver.TopologyOf(ResolverWorld.Address) is not null);
     }
 
     [Fact]
@@ -602,96 +557,6 @@ public sealed class RankResolverTests
         world.Advance(isReplaced ? 2 : 100);
 
         Assert.Equal(5002, View(world, 7).View.Port);
-    }
-
-    [Theory]
-    [InlineData(9.9, 1)]
-    [InlineData(10.1, 2)]
-    public void A_parked_query_is_renewed_after_ten_seconds(double seconds, int queries)
-    {
-        ResolverWorld world = new();
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-
-        world.Begin(7);
-        world.Time.Advance(TimeSpan.FromSeconds(seconds));
-
-        Assert.Equal(queries, world.Server.Calls["watch"]);
-    }
-
-    [Fact]
-    public void A_newcomer_makes_slow_polling_fast_again()
-    {
-        ResolverWorld world = new();
-        world.Server.IsSglang = true;
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-        world.Begin(1);
-        world.Advance(1000);
-
-        world.Server.RegisterRoom(2, 3);
-        world.Begin(2);
-        world.Advance(20.3);
-        world.Server.Calls.Clear();
-        world.Begin(3);
-        world.Advance(20.3 + 10);
-
-        Assert.Equal(3, View(world, 2).View.Rank);
-        // One at the end of the slow pause, then 1, 2, 4 ms and so on instead of every 20.
-        Assert.InRange(world.Server.Calls["query"], 3, 7);
-    }
-
-    [Fact]
-    public void Queries_that_break_are_tried_again_with_longer_and_longer_pauses()
-    {
-        ResolverWorld world = new();
-        world.Server.IsSglang = true;
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-        world.Server.IsDown = true;
-
-        world.Begin(7);
-        world.Time.Advance(TimeSpan.FromSeconds(10));
-        int calls = world.Server.CallCount;
-        world.Server.IsDown = false;
-        world.Server.RegisterRoom(7, 1);
-        world.Time.Advance(TimeSpan.FromSeconds(1.1));
-
-        Assert.InRange(calls, 10, 30);
-        Assert.Equal(1, View(world, 7).View.Rank);
-    }
-
-    [Theory]
-    [InlineData(0.9, false)]
-    [InlineData(1.1, true)]
-    public void A_rank_beyond_a_cached_topology_makes_it_stale_only_after_a_second(double seconds, bool isFetchedAgain)
-    {
-        ResolverWorld world = new();
-        world.Server.RegisterRanks(2);
-        world.WarmUp(2);
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(seconds));
-
-        world.Begin(7, hint: 2);
-        world.Advance(10);
-
-        Assert.Equal(FailureReason.RankOutOfRange, Assert.Single(world.Failed).Value.Failure.Reason);
-        Assert.Equal(isFetchedAgain, world.Server.Calls.ContainsKey("topology"));
-    }
-
-    [Fact]
-    public void An_idle_server_is_forgotten_after_a_minute_and_the_world_goes_quiet()
-    {
-        ResolverWorld world = new();
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-
-        world.Time.Advance(TimeSpan.FromSeconds(59));
-        bool isKnown = world.Resolver.TopologyOf(ResolverWorld.Address) is not null;
-        world.Time.Advance(TimeSpan.FromSeconds(7));
-
-        Assert.True(isKnown);
-        Assert.Null(world.Resolver.TopologyOf(ResolverWorld.Address));
-        Assert.Null(world.Time.NextDue);
     }
 
     [Fact]

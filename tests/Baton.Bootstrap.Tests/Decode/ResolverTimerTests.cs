@@ -46,6 +46,42 @@ public sealed class ResolverTimerTests
         Assert.Equal(Jitter.Tries(1, 20, factor, 1000), world.Server.TimesOf("query", began));
     }
 
+    [Fact]
+    public void A_newcomer_makes_slow_polling_fast_again_behind_the_pause_that_is_under_way()
+    {
+        ResolverWorld world = Create();
+        world.Server.IsSglang = true;
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+        TimeSpan began = world.Time.Now;
+
+        world.Begin(1);
+        world.Advance(60);
+        world.Begin(2);
+        world.Advance(62);
+
+        Assert.Equal([0, 1, 3, 7, 15, 31, 51, 71, 72, 74, 78, 86, 102, 122], world.Server.TimesOf("query", began));
+    }
+
+    [Fact]
+    public void An_answer_makes_slow_polling_fast_again_for_the_rooms_that_still_wait()
+    {
+        ResolverWorld world = Create();
+        world.Server.IsSglang = true;
+        world.Server.RegisterRanks(4);
+        world.WarmUp(4);
+        TimeSpan began = world.Time.Now;
+
+        world.Begin(1);
+        world.Begin(2);
+        world.Advance(60);
+        world.Server.RegisterRoom(1, 3);
+        world.Advance(62);
+
+        Assert.Equal([0, 1, 2, 4, 8, 16, 32, 52, 72, 73, 75, 79, 87, 103], world.Server.TimesOf("query", began));
+        Assert.Equal(1, world.Resolver.PendingCount);
+    }
+
     [Theory]
     [InlineData(false, 0, 1)]
     [InlineData(false, FixedRandom.AlmostOne, 0.75)]
@@ -62,8 +98,13 @@ public sealed class ResolverTimerTests
 
         world.Begin(7);
         world.Time.Advance(TimeSpan.FromSeconds(10));
+        double[] tries = [.. world.Server.TimesOf(isSglang ? "query" : "watch", began)];
+        world.Server.BreaksQueries = false;
+        world.Server.RegisterRoom(7, 1);
+        world.Time.Advance(TimeSpan.FromSeconds(1));
 
-        Assert.Equal(Jitter.Tries(20, 1000, factor, 10_000), world.Server.TimesOf(isSglang ? "query" : "watch", began));
+        Assert.Equal(Jitter.Tries(20, 1000, factor, 10_000), tries);
+        Assert.Equal(1, Assert.Single(world.Resolved).Value.Rank.Endpoint.Rank.Value);
     }
 
     [Theory]

@@ -205,19 +205,4 @@ public sealed class PrefillRegistrationTests
 
         Assert.False(isEarly);
     }
-
-    [Theory]
-    [InlineData(4.9, false)]
-    [InlineData(5.1, true)]
-    public void A_server_that_lost_us_is_noticed_at_the_next_check(double seconds, bool isBack)
-    {
-        PrefillRegistration registration = Create();
-        registration.Start();
-        _time.Advance(TimeSpan.FromMilliseconds(1));
-        _server.Restart();
-
-        _time.AdvanceTo(TimeSpan.FromSeconds(seconds));
-
-        Assert.Equal(isBack, _server.Table.Ranks.ReadyTopology is not null);
-    }
 }
