@@ -47,9 +47,9 @@ internal static partial class BootstrapLog
     [LoggerMessage(2203, LogLevel.Error, "{Server}: no answer for {SilentSeconds:F1} s, {Rooms} rooms fail: {Detail}")]
     public static partial void ServerUnreachable(this ILogger logger, BootstrapAddress server, double silentSeconds, int rooms, string detail);
 
-    [LoggerMessage(2205, LogLevel.Warning, "{Server}: its prefill worker has been stopped for {Seconds:F1} s and no other has come, {Rooms} rooms fail")]
-    public static partial void PrefillStopped(this ILogger logger, BootstrapAddress server, double seconds, int rooms);
-
     [LoggerMessage(2204, LogLevel.Error, "{Server}: a resolver loop broke; its rooms end with their deadlines")]
     public static partial void LoopBroke(this ILogger logger, BootstrapAddress server, Exception exception);
+
+    [LoggerMessage(2205, LogLevel.Warning, "{Server}: its prefill worker has been stopped for {Seconds:F1} s and no other has come, {Rooms} rooms fail")]
+    public static partial void PrefillStopped(this ILogger logger, BootstrapAddress server, double seconds, int rooms);
 }

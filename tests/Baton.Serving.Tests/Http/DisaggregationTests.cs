@@ -134,6 +134,8 @@ public sealed class DisaggregationTests
 
         Assert.Equal(409, prefill.Status);
         Assert.Equal("rank_conflict", (string)prefill.Json["error"]!["code"]!);
+        Assert.Contains("routed_dp_rank is 1, but under follow_bootstrap_room decode will look at dp rank 0", (string)prefill.Json["error"]!["message"]!, StringComparison.Ordinal);
+        Assert.Contains("SGLANG_DISAGGREGATION_FORCE_QUERY_PREFILL_DP_RANK=1", (string)prefill.Json["error"]!["message"]!, StringComparison.Ordinal);
         Assert.InRange((await decode).Status, 400, 599);
         Assert.Contains("routed_dp_rank", (await decode).Body, StringComparison.Ordinal);
         await pair.Decode.WaitForFullLedgerAsync();
