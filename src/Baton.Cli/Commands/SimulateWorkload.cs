@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using Baton.Core.Requests;
 using Baton.Simulation.Workloads;
 
 namespace Baton.Cli.Commands;
@@ -65,7 +66,7 @@ internal sealed class SimulateWorkload
         try
         {
             using StreamReader text = file.OpenText();
-            return TraceFile.Read(file.Name, text, parsed.GetValue(_slowdown), Given(parsed, _count) ? parsed.GetValue(_count) : int.MaxValue);
+            return Workload.OfTrace(file.Name, RequestTrace.Read(file.Name, text, Given(parsed, _count) ? parsed.GetValue(_count) : int.MaxValue), parsed.GetValue(_slowdown));
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {

@@ -212,7 +212,7 @@ public sealed class SimulatedCluster
         int at = 0;
         foreach (long id in request.HashIds)
         {
-            int length = Math.Min(WorkloadRequest.BlockTokens, tokens.Length - at);
+            int length = Math.Min(RequestTrace.BlockTokens, tokens.Length - at);
             if (length == 0) break;
             // Another stream than a request's own, or request 7 would share its tokens with block 7.
             Fill(tokens.AsSpan(at, length), ~_tokenSeed ^ SeededRandom.Mix((ulong)id + 1));

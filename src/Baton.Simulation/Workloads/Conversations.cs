@@ -1,11 +1,12 @@
 using Baton.Core.Randomness;
+using Baton.Core.Requests;
 
 namespace Baton.Simulation.Workloads;
 
 /// <summary>Multi-turn conversations: every turn's prompt begins with all earlier turns, and all share one system prompt.</summary>
 public sealed record Conversations
 {
-    private const int BlockTokens = WorkloadRequest.BlockTokens;
+    private const int BlockTokens = RequestTrace.BlockTokens;
 
     public required int Count { get; init; }
     public int Turns { get; init; } = 4;

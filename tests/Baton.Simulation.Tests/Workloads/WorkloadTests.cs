@@ -1,4 +1,5 @@
 using Baton.Core.Randomness;
+using Baton.Core.Requests;
 using Baton.Simulation.Workloads;
 
 namespace Baton.Simulation.Tests.Workloads;
@@ -91,59 +92,16 @@ public sealed class WorkloadTests
     }
 
     [Fact]
-    public void A_mooncake_trace_is_read_line_by_line()
+    public void A_trace_is_played_as_it_was_recorded_or_stretched()
     {
-        using StringReader text = new("""
-            {"timestamp": 0, "input_length": 6755, "output_length": 500, "hash_ids": [0, 1, 2]}
+        TracedRequest[] trace = [new(TimeSpan.FromSeconds(1), 600, 20, [3, 4]), new(TimeSpan.FromSeconds(2), 7, 1, [])];
 
-            {"timestamp": 27482, "input_length": 12, "output_length": 1}
-            """);
+        Workload workload = Workload.OfTrace("t", trace), twiceAsFast = Workload.OfTrace("t", trace, slowdown: 0.5);
 
-        Workload workload = TraceFile.Read("t", text);
-
-        Assert.Equal([6755, 12], workload.Requests.Select(r => r.PromptTokens));
-        Assert.Equal(27.482, workload.Requests[1].ArrivesAt.TotalSeconds);
-        Assert.Equal([0, 1, 2], workload.Requests[0].HashIds);
-    }
-
-    [Theory]
-    [InlineData("{\"timestamp\": 0, \"input_length\": 5}", "no output_length")]
-    [InlineData("{\"timestamp\": -1, \"input_length\": 5, \"output_length\": 1}", "timestamp must be")]
-    [InlineData("[1]", "no timestamp")]
-    [InlineData("not json", "line 1")]
-    [InlineData("{\"timestamp\": \"x\", \"input_length\": 5, \"output_length\": 1}", "line 1")]
-    public void A_bad_line_is_named(string line, string expected)
-    {
-        using StringReader text = new(line);
-
-        FormatException problem = Assert.Throws<FormatException>(() => TraceFile.Read("t", text));
-
-        Assert.Contains(expected, problem.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void A_trace_can_be_stretched_and_cut()
-    {
-        using StringReader text = new("""
-            {"timestamp": 1000, "input_length": 1, "output_length": 1}
-            {"timestamp": 2000, "input_length": 2, "output_length": 1}
-            not read any more
-            """);
-
-        Workload workload = TraceFile.Read("t", text, slowdown: 0.5, limit: 2);
-
-        Assert.Equal([0.5, 1.0], workload.Requests.Select(r => r.ArrivesAt.TotalSeconds));
-    }
-
-    [Theory]
-    [InlineData("", "no request")]
-    [InlineData("{\"timestamp\": 5, \"input_length\": 1, \"output_length\": 1}\n{\"timestamp\": 4, \"input_length\": 1, \"output_length\": 1}", "line 2: timestamp goes back")]
-    [InlineData("{\"timestamp\": 1e300, \"input_length\": 1, \"output_length\": 1}", "more than ten years")]
-    public void A_trace_that_makes_no_sense_is_refused(string lines, string expected)
-    {
-        using StringReader text = new(lines);
-
-        Assert.Contains(expected, Assert.Throws<FormatException>(() => TraceFile.Read("t", text)).Message, StringComparison.Ordinal);
+        Assert.Equal([1.0, 2.0], workload.Requests.Select(r => r.ArrivesAt.TotalSeconds));
+        Assert.Equal([0.5, 1.0], twiceAsFast.Requests.Select(r => r.ArrivesAt.TotalSeconds));
+        Assert.Equal([(0, 600, 20, 2), (1, 7, 1, 0)], workload.Requests.Select(r => (r.Index, r.PromptTokens, r.OutputTokens, r.HashIds.Count)));
+        Assert.Throws<FormatException>(() => Workload.OfTrace("t", trace, slowdown: 0));
     }
 
     [Theory]

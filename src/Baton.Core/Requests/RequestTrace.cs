@@ -1,33 +1,37 @@
 using System.Text.Json;
 
-namespace Baton.Simulation.Workloads;
+namespace Baton.Core.Requests;
+
+/// <summary>One request of a recorded workload: when it came and how long it was, not what it said.</summary>
+/// <param name="At">Since the start of the trace.</param>
+/// <param name="HashIds">The first blocks of <see cref="RequestTrace.BlockTokens"/> prompt tokens, by name: equal ids have equal tokens. Empty when nothing is known.</param>
+public sealed record TracedRequest(TimeSpan At, int PromptTokens, int OutputTokens, IReadOnlyList<long> HashIds);
 
 /// <summary>Reads the Mooncake trace format: one JSON object a line with <c>timestamp</c> (ms), <c>input_length</c>, <c>output_length</c> and optional <c>hash_ids</c>.</summary>
-public static class TraceFile
+/// <remarks>What bench replays against a server and what the simulator plays: one reader, so that both see the same requests in one file.</remarks>
+public static class RequestTrace
 {
+    /// <summary>Prompt tokens that one hash id stands for.</summary>
+    public const int BlockTokens = 512;
+
     private const double MaxMilliseconds = 3.2e11;
 
-    /// <param name="slowdown">Stretches the trace's times; 0.5 is twice the rate.</param>
-    /// <param name="limit">Requests to read at most.</param>
+    /// <summary>The requests by time; those of one time in the order of their lines.</summary>
+    /// <param name="name">Of the file, for errors.</param>
+    /// <param name="limit">Lines to read at most, those without a request not counted.</param>
     /// <exception cref="FormatException">A line is not such an object, or there is none; the text names the line and the field.</exception>
-    public static Workload Read(string name, TextReader lines, double slowdown = 1, int limit = int.MaxValue)
+    public static IReadOnlyList<TracedRequest> Read(string name, TextReader lines, int limit = int.MaxValue)
     {
-        if (!(slowdown > 0) || double.IsInfinity(slowdown)) throw new FormatException($"Trace slowdown {slowdown}: give a factor above 0.");
-        List<WorkloadRequest> requests = [];
-        TimeSpan last = TimeSpan.Zero;
+        List<TracedRequest> requests = [];
         for (int number = 1; requests.Count < limit && lines.ReadLine() is { } line; number++)
         {
-            if (string.IsNullOrWhiteSpace(line)) continue;
-            WorkloadRequest request = Parse(name, line, number, requests.Count);
-            if (request.ArrivesAt < last) throw new FormatException($"{name} line {number}: timestamp goes back; sort the trace by timestamp.");
-            last = request.ArrivesAt;
-            requests.Add(request with { ArrivesAt = TimeSpan.FromMicroseconds(Math.Round(request.ArrivesAt.TotalMicroseconds * slowdown)) });
+            if (!string.IsNullOrWhiteSpace(line)) requests.Add(Parse(name, line, number));
         }
         if (requests.Count == 0) throw new FormatException($"{name}: the trace has no request.");
-        return new Workload($"trace {name}, {requests.Count} requests", requests);
+        return [.. requests.OrderBy(request => request.At)];
     }
 
-    private static WorkloadRequest Parse(string name, string line, int number, int index)
+    private static TracedRequest Parse(string name, string line, int number)
     {
         try
         {
@@ -37,8 +41,8 @@ public static class TraceFile
             int prompt = Field(root, "input_length").GetInt32(), output = Field(root, "output_length").GetInt32();
             if (milliseconds < 0 || prompt < 1 || output < 1) throw new FormatException("timestamp must be >= 0 and both lengths >= 1");
             if (milliseconds > MaxMilliseconds) throw new FormatException($"timestamp {milliseconds} is more than ten years; it counts milliseconds from the start of the trace");
-            long[] blocks = root.TryGetProperty("hash_ids", out JsonElement ids) ? [.. ids.EnumerateArray().Select(id => id.GetInt64())] : [];
-            return new WorkloadRequest(index, TimeSpan.FromMilliseconds(milliseconds), prompt, output, blocks);
+            long[] blocks = root.TryGetProperty("hash_ids", out JsonElement ids) && ids.ValueKind != JsonValueKind.Null ? [.. ids.EnumerateArray().Select(id => id.GetInt64())] : [];
+            return new TracedRequest(TimeSpan.FromMilliseconds(milliseconds), prompt, output, blocks);
         }
         catch (Exception problem) when (problem is JsonException or FormatException or InvalidOperationException)
         {
