@@ -61,9 +61,14 @@ public sealed class RoomTable
     public bool TryApply(RoomUpdate update, TimeSpan now)
     {
         // What makes space comes first: in a full table, ends behind registrations would never be reached, however often the batch came.
+        // Failures of rooms that the table holds make space as well, and the others may need it.
         // A room that is in more than one list went through them: its end counts, then its failure.
         HashSet<BootstrapRoom>? over = update.Ended.Count + update.Failed.Count == 0 ? null : [.. update.Ended];
         foreach (BootstrapRoom room in update.Ended) Remove(room);
+        foreach ((BootstrapRoom room, RequestFailure failure) in update.Failed)
+        {
+            if (!over!.Contains(room) && Holds(room) && TryFail(room, failure, now)) over.Add(room);
+        }
         foreach ((BootstrapRoom room, RequestFailure failure) in update.Failed)
         {
             if (over!.Add(room) && !TryFail(room, failure, now)) return false;
@@ -163,6 +168,12 @@ public sealed class RoomTable
         if (expired > 0) NoteExpired(expired);
         Notify(watching, room, new RoomAnswer(rank, failure));
         return true;
+    }
+
+    private bool Holds(BootstrapRoom room)
+    {
+        RoomShard shard = ShardOf(room, out uint hash);
+        return Holds(shard, room, hash);
     }
 
     private static bool Holds(RoomShard shard, BootstrapRoom room, uint hash)

@@ -228,4 +228,19 @@ public sealed class RoomTableTests
         Assert.Equal(new DpRank(1), table.Find(next, TimeSpan.Zero).Rank);
         Assert.True(table.Find(old, TimeSpan.Zero).IsUnknown);
     }
+
+    [Fact]
+    public void A_batch_that_fails_a_room_of_a_full_table_makes_space_for_the_failures_before_it()
+    {
+        RoomTable table = new(new RoomTableOptions { Capacity = 1 });
+        BootstrapRoom held = new(7), unknown = new(8);
+        RequestFailure failure = RequestFailure.Of(FailureReason.BootstrapTimeout, "late");
+        Assert.True(table.TryRegister(held, DpRank.Zero, TimeSpan.Zero));
+
+        bool isTaken = table.TryApply(new RoomUpdate { Failed = [new(unknown, failure), new(held, failure)] }, TimeSpan.Zero);
+
+        Assert.True(isTaken);
+        Assert.Equal(failure, table.Find(unknown, TimeSpan.Zero).Failure);
+        Assert.Equal(1, table.Count);
+    }
 }
