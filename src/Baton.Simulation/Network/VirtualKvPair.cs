@@ -126,7 +126,7 @@ public sealed class VirtualKvPair
 
         public bool IsClosed { get; private set; }
 
-        /// <summary>When bytes came last.</summary>
+        /// <summary>When a whole frame came last.</summary>
         public TimeSpan HeardAt { get; set; }
 
         /// <summary>Null until the connection is open.</summary>

@@ -137,14 +137,8 @@ internal sealed class VirtualStream(VirtualKvPair pair, EventLoop loop, NetworkO
     private void Take(Packet packet)
     {
         if (packet.Goodbye is { } why) pair.Break(why);
-        else if (packet.Bytes is not null) Append(packet.Bytes);
+        else if (packet.Bytes is not null) bytes!.Append(packet.Bytes);
         else _read = packet.Frame;
-    }
-
-    private void Append(byte[] arrived)
-    {
-        to.HeardAt = loop.Now;
-        bytes!.Append(arrived);
     }
 
     /// <summary>Reads the next whole frame. As in a TCP link, one that is broken ends the connection, and the peer is told.</summary>
@@ -154,6 +148,7 @@ internal sealed class VirtualStream(VirtualKvPair pair, EventLoop loop, NetworkO
         try
         {
             if (!bytes.TryRead(out KvFrame frame)) return false;
+            to.HeardAt = loop.Now; // a whole frame: fewer bytes are no sign of life
             if (frame.Type == KvFrameType.Ping) to.Outgoing!.Send(KvFrame.Pong);
             else if (frame.Type is not (KvFrameType.Pong or KvFrameType.None)) _read = frame;
         }

@@ -7,7 +7,8 @@ using Baton.Transfer.Wire;
 namespace Baton.Transfer.Tcp;
 
 /// <summary>Frames off one socket. Control frames pass through one pooled buffer; a large chunk goes from the kernel straight into its own.</summary>
-/// <param name="onReceived">Called after each receive that brought bytes.</param>
+/// <param name="onReceived">Called when a whole frame, or more of a large chunk, is there. Fewer bytes are no sign of life: behind a length that
+/// changed on its way, everything the peer sends, pings included, becomes the inside of one frame.</param>
 internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDisposable
 {
     /// <summary>Holds the largest control frame, and many small ones a receive.</summary>
@@ -44,7 +45,11 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
     {
         while (true)
         {
-            if (TryReadWhole(gate, out KvFrame frame)) return frame;
+            if (TryReadWhole(gate, out KvFrame frame))
+            {
+                onReceived();
+                return frame;
+            }
             if (gate is not null && TryPeekLargeChunk(gate, out KvFrameHeader header)) return await ReadLargeChunkAsync(header, gate, ct);
             if (!await FillAsync(ct)) return null;
         }
@@ -151,7 +156,6 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
         }
         int got = await socket.ReceiveAsync(Buffer.AsMemory(_end), SocketFlags.None, ct);
         if (got == 0) return false;
-        onReceived();
         _end += got;
         return true;
     }

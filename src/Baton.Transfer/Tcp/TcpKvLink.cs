@@ -39,7 +39,7 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
         _writer.Complete(KvFrame.ForGoodbye(why));
     }
 
-    /// <summary>Called by whoever received bytes for this link.</summary>
+    /// <summary>Called by whoever received something whole for this link.</summary>
     public void OnReceived() => Volatile.Write(ref _lastReceived, time.GetTimestamp());
 
     /// <summary>Runs the link from the end of its handshake to its own end, which it reports.</summary>

@@ -230,6 +230,28 @@ public sealed class TcpFaultTests
     }
 
     [Fact]
+    public async Task A_peer_whose_bytes_never_become_a_frame_counts_as_silent()
+    {
+        VirtualTimeProvider time = new();
+        await using FakePrefill prefill = new();
+        await using TcpRig rig = new(time: time);
+        rig.Receiver.Claim(Room, prefill.Endpoint, 10);
+        using Socket socket = await prefill.AcceptAsync(Make.Prefill());
+        byte[] buffer = new byte[1000], failure = Frames.Write(KvFrame.ForFail(Room, 1, RequestFailure.Of(FailureReason.Aborted, new string('x', 200))));
+        await socket.ReceiveAsync(buffer, SocketFlags.None).WaitAsync(Patience); // the claim
+        await WaitForTimerAsync(time);
+        for (int sent = 0; sent < 3; sent++)
+        {
+            await SendAsync(socket, failure.AsMemory(50 * sent, 50));
+            time.Advance(TimeSpan.FromSeconds(5));
+            await socket.ReceiveAsync(buffer, SocketFlags.None).WaitAsync(Patience); // a ping, then the goodbye
+        }
+        await rig.UntilAsync(() => rig.Received.Count > 0, "a failure");
+
+        Assert.Contains("silent for 15 s", Assert.Single(rig.Received).Failure!.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_listener_that_others_can_reach_needs_a_secret_and_says_so()
     {
         string error = Assert.Single(new TransferOptions { BindAddress = "0.0.0.0" }.Validate());
