@@ -31,7 +31,7 @@ public sealed class SimulatedCluster
     private readonly ClusterProbes _probes;
     // In order of the requests, so that what ends many of them ends them in the same order in every run.
     private readonly SortedDictionary<int, Legs> _open = [];
-    private readonly Dictionary<FaultWorker, double> _slowness = [];
+    private readonly Dictionary<FaultWorker, List<double>> _slowness = [];
     private int _lives;
 
     public SimulatedCluster(EventLoop loop, ClusterOptions options, ulong seed)
@@ -156,10 +156,17 @@ public sealed class SimulatedCluster
     // A step that was still running at the end has been counted whole.
     private double Share(long busyTicks, int ranks) => Loop.Now == TimeSpan.Zero ? 0 : Math.Min(1, (double)busyTicks / Loop.Now.Ticks / ranks);
 
-    /// <summary>Every step of a worker takes so many times as long, on top of what slows it already; the inverse takes it back.</summary>
-    internal void SlowDown(FaultWorker worker, double factor) => _slowness[worker] = SlownessOf(worker) * factor;
+    /// <summary>From now on every step of a worker takes so many times as long. Of several factors the largest counts.</summary>
+    internal void SlowDown(FaultWorker worker, double factor)
+    {
+        if (!_slowness.TryGetValue(worker, out List<double>? factors)) _slowness[worker] = factors = [];
+        factors.Add(factor);
+    }
 
-    private double SlownessOf(FaultWorker worker) => _slowness.GetValueOrDefault(worker, 1);
+    /// <summary>Takes one <see cref="SlowDown"/> back.</summary>
+    internal void EndSlowDown(FaultWorker worker, double factor) => _slowness[worker].Remove(factor);
+
+    private double SlownessOf(FaultWorker worker) => _slowness.TryGetValue(worker, out List<double>? factors) && factors.Count > 0 ? factors.Max() : 1;
 
     private PrefillWorker MakePrefill(int index) =>
         new(Loop, _options, index, _lives++, _links, ApiOf, _random, _probes, () => SlownessOf(FaultWorker.Prefill(index)), Trace);

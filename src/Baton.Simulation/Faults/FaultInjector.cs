@@ -56,7 +56,7 @@ public sealed class FaultInjector(SimulatedCluster cluster, ulong seed)
                 break;
             case Fault.Slow slow:
                 cluster.SlowDown(slow.Worker, slow.Factor);
-                Undo(slow, slow.Span, start, () => cluster.SlowDown(slow.Worker, 1 / slow.Factor));
+                Undo(slow, slow.Span, start, () => cluster.EndSlowDown(slow.Worker, slow.Factor));
                 break;
             case Fault.Link link:
                 ActiveTrouble trouble = new(link, random);

@@ -78,6 +78,14 @@ public sealed class FaultRunTests
         }
     }
 
+    [Fact]
+    public void Of_slow_downs_that_overlap_the_largest_counts_and_each_ends_at_its_own_time()
+    {
+        IReadOnlyList<RequestRecord> one = Play("slow prefill 0 x20 from 1s to 3s"), three = Play("slow prefill 0 x20 from 1s to 3s\nslow prefill 0 x5 from 1.5s to 2.5s\nslow prefill 0 x20 from 1.2s to 1.6s");
+
+        Assert.Equal(one.Select(record => record.EndedAt), three.Select(record => record.EndedAt));
+    }
+
     [Theory]
     [InlineData("corrupt link prefill 0 decode 0 100% from 1s to 1.5s", "")]
     [InlineData("duplicate link prefill 0 decode 0 100% from 1s to 1.5s", "where frame")]
