@@ -20,7 +20,7 @@ namespace Baton.Simulation.Cluster;
 /// <summary>One decode worker: the ranks, DP controller, KV receivers and rank resolver of the product, on the virtual clock and network.</summary>
 internal sealed class DecodeWorker : IAsyncDisposable
 {
-    private readonly List<IRankDriver> _drivers = [];
+    private readonly List<RankDriver> _drivers = [];
     private readonly EventLoop _loop;
     private readonly Func<double> _slowness;
     private readonly ClusterProbes _probes;
@@ -72,7 +72,7 @@ internal sealed class DecodeWorker : IAsyncDisposable
     public void Kill()
     {
         IsDead = true;
-        foreach (IRankDriver driver in _drivers) driver.Kill();
+        foreach (RankDriver driver in _drivers) driver.Kill();
         _ = DisposeAsync().AsTask();
     }
 

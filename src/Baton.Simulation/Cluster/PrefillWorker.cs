@@ -24,7 +24,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
 {
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(5);
     private readonly PrefillRooms _rooms;
-    private readonly List<IRankDriver> _drivers = [];
+    private readonly List<RankDriver> _drivers = [];
     private readonly CentralQueue? _central;
     private readonly RoomRegistrar _registrar;
     private readonly EventLoop _loop;
@@ -103,7 +103,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
             return;
         }
         _central.Add(request);
-        foreach (IRankDriver driver in _drivers) driver.Wake();
+        foreach (RankDriver driver in _drivers) driver.Wake();
     }
 
     public void Abort(RequestId id, RequestFailure failure)
@@ -114,7 +114,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
     public void Kill()
     {
         IsDead = true;
-        foreach (IRankDriver driver in _drivers) driver.Kill();
+        foreach (RankDriver driver in _drivers) driver.Kill();
         _ = DisposeAsync().AsTask();
     }
 
@@ -170,7 +170,7 @@ internal sealed class PrefillWorker : IAsyncDisposable
         }
     }
 
-    private IRankDriver DriverOf(int rank) => _drivers[_drivers.Count == 1 ? 0 : rank];
+    private RankDriver DriverOf(int rank) => _drivers[_drivers.Count == 1 ? 0 : rank];
 
     /// <summary>Passes on what a rank says of a request, and tells the room's end.</summary>
     private sealed class RoomEnd(PrefillRooms rooms, GenerationRequest request) : IGenerationSink
