@@ -93,8 +93,8 @@ public static class TtftExperiment
             PrefillSteps = settings.Steps,
             PrefillEngine = prefill,
             PrefillScheduler = new SchedulerOptions { ChunkedPrefillSize = chunk, MaxQueuedRequests = 100_000, MaxExportsPerStep = 10_000, WaitingTimeout = TimeSpan.FromDays(1) },
-            // Decode takes no time: the experiment is about prefill.
-            DecodeEngine = prefill with { Cost = CostModel.Free, MaxBatchTokens = 8192 },
+            // The published experiment is about prefill, and says nothing of what decode costs. An engine's own costs are known for both.
+            DecodeEngine = prefill with { Cost = settings.Engine is null ? CostModel.Free : prefill.Cost, MaxBatchTokens = 8192 },
             DecodeScheduler = new SchedulerOptions { ChunkedPrefillSize = chunk, MaxQueuedRequests = 100_000, MaxImportsPerStep = 10_000, WaitingTimeout = TimeSpan.FromDays(1) },
         };
     }

@@ -50,6 +50,19 @@ public sealed class TtftExperimentTests
         Assert.InRange(ttft, 548, 554);
     }
 
+    [Fact]
+    public void Decode_steps_of_an_engine_take_time_too()
+    {
+        TtftSettings settings = new() { Requests = 50, ArrivalSeeds = 1, Steps = StepModel.Independent };
+
+        double fast = Mean("fixed=10,prompt=0.1"), slow = Mean("fixed=10,prompt=0.1,row=100");
+
+        // A first token that comes while decode is in a step of 110 ms or more waits for its end.
+        Assert.InRange(slow - fast, 20, 200);
+
+        double Mean(string engine) => TtftExperiment.RunCell(settings with { Engine = CostModel.Parse(engine) }, 2, LoadBalanceMethod.LeastWork).MeanMs;
+    }
+
     [Theory]
     [InlineData(StepModel.Independent, false)]
     [InlineData(StepModel.Independent, true)]
