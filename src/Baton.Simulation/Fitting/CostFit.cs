@@ -42,7 +42,7 @@ public static class CostFit
             throw new FormatException($"{prompts.Count} requests of {lengths} different prompt lengths met no other request on their way to the first token; 3 lengths are needed. "
                 + "Add a run with --max-concurrency 1, --dataset-name random-ids and --random-range-ratio 0.");
         }
-        int batches = gaps.Select(sample => sample.Rows).Distinct().Count();
+        int batches = gaps.Select(sample => sample.Rows / sample.Steps).Distinct().Count();
         if (batches < 2)
         {
             throw new FormatException($"{gaps.Count} gaps between tokens, with {batches} different batch sizes, were free of prompts; 2 sizes are needed. "
@@ -66,8 +66,8 @@ public static class CostFit
             OverheadMs = Round(costs[5]),
             ChunkedPrefillSize = chunk,
             Sources = sources,
-            Prompts = FitQuality.Of(keptPrompts, prompts.Count, costs, sample => sample.PromptTokens),
-            Gaps = FitQuality.Of(keptGaps, gaps.Count, costs, sample => sample.Rows),
+            Prompts = FitQuality.Of(keptPrompts, prompts.Count, costs, sample => sample.PromptTokens, _ => 1),
+            Gaps = FitQuality.Of(keptGaps, gaps.Count, costs, sample => sample.Rows / sample.Steps, sample => sample.Steps),
         };
     }
 

@@ -49,7 +49,7 @@ public sealed record FittedCost
         Line(text, "overhead    ", OverheadMs, "ms a request outside of the engine (no part of the cost model)");
         text.AppendLine("copy         not measured: it is part of prompt and of overhead");
         Table(text, "times to first token of requests that were alone", "prompt tokens", Prompts);
-        Table(text, "gaps between tokens without a prompt in them", "batch", Gaps);
+        Table(text, "stretches of gaps between tokens without a prompt in them", "batch", Gaps);
         return text.ToString();
     }
 

@@ -8,11 +8,18 @@ namespace Baton.Simulation.Fitting;
 /// <param name="Rows">Decode rows.</param>
 /// <param name="RowPositions">Sum over the rows of the positions before each.</param>
 /// <param name="Requests">1 for a time to first token, which the way there and back is part of; 0 for a gap.</param>
-internal readonly record struct StepSample(double Ms, double Steps, double PromptTokens, double PromptPairs, double Rows, double RowPositions, double Requests);
+internal readonly record struct StepSample(double Ms, double Steps, double PromptTokens, double PromptPairs, double Rows, double RowPositions, double Requests)
+{
+    public static StepSample operator +(in StepSample a, in StepSample b) => new(
+        a.Ms + b.Ms, a.Steps + b.Steps, a.PromptTokens + b.PromptTokens, a.PromptPairs + b.PromptPairs, a.Rows + b.Rows, a.RowPositions + b.RowPositions, a.Requests + b.Requests);
+}
 
 /// <summary>Finds the times in a measurement whose steps are known.</summary>
 internal static class StepSamples
 {
+    /// <summary>Steps of one sample of gaps at most.</summary>
+    private const int MostSteps = 16;
+
     /// <summary>Times to first token of requests that met no other: every step in them computed a chunk of that prompt.</summary>
     public static IEnumerable<StepSample> OfPrompts(BenchRun run, int chunk)
     {
@@ -26,17 +33,24 @@ internal static class StepSamples
     }
 
     /// <summary>Gaps between tokens while nobody computed a prompt: each is one step, with a row for every answer that was under way in its middle.</summary>
+    /// <returns>Neighbouring gaps of one answer and the same batch size as one sample. Alone they say little: what waited somewhere for a
+    /// thread comes together, and then one gap holds several steps and the next ones nothing.</returns>
     public static IEnumerable<StepSample> OfGaps(BenchRun run)
     {
         BenchSample[] byStart = [.. run.Samples.OrderBy(sample => sample.Start)];
         foreach (BenchSample one in byStart)
         {
             double from = one.FirstToken;
+            StepSample sum = default;
             foreach (double gap in one.Gaps)
             {
-                if (Step(run, byStart, from, from + gap) is { } sample) yield return sample;
+                StepSample? step = Step(run, byStart, from, from + gap);
                 from += gap;
+                bool continues = step is { } same && same.Rows * sum.Steps == sum.Rows && sum.Steps < MostSteps;
+                if (!continues && sum.Steps > 0) yield return sum;
+                sum = continues ? sum + step!.Value : step ?? default;
             }
+            if (sum.Steps > 0) yield return sum;
         }
     }
 

@@ -47,6 +47,17 @@ public sealed class SimulateFitTests
     }
 
     [Fact]
+    public void Tokens_that_reach_the_client_several_at_a_time_change_little()
+    {
+        FittedCost fitted = Fit(Measure(1, 60, answer: 8), Measure(4, 60, answer: 60, bunchMs: 10), Measure(16, 120, answer: 60, bunchMs: 10));
+
+        Assert.InRange(fitted.Cost.FixedMs, 6 * 0.9, 6 * 1.1);
+        Assert.InRange(fitted.Cost.FixedMs + fitted.Cost.RowMs, 6.4 * 0.9, 6.4 * 1.1);
+        Assert.All(fitted.Gaps.Rows, row => Assert.InRange(row.MeasuredMs, 6, 60)); // of one gap
+        Assert.Equal(fitted.Cost, FittedCost.FromJson(fitted.ToJson()).Cost);
+    }
+
+    [Fact]
     public void The_file_carries_the_costs_to_whoever_takes_a_cost_model()
     {
         FittedCost fitted = Fit(Measure(1, 30, answer: 8), Measure(4, 30, answer: 30));
@@ -90,7 +101,8 @@ public sealed class SimulateFitTests
     private static string Refused(string line) => Assert.Throws<FormatException>(() => Fit(line)).Message;
 
     /// <summary>A closed loop against one unified rank in virtual time, written as bench writes it, with the noise that a real measurement has.</summary>
-    private static string Measure(int clients, int requests, int answer)
+    /// <param name="bunchMs">What comes reaches the client only at multiples of it, as when a thread on the way is slow to wake.</param>
+    private static string Measure(int clients, int requests, int answer, double bunchMs = 0)
     {
         SeededRandom random = new((ulong)clients);
         EventLoop loop = new();
@@ -104,7 +116,7 @@ public sealed class SimulateFitTests
             if (records.Count == requests) return;
             RequestRecord record = new(records.Count, new BenchRequest { TokenIds = [], PromptTokens = random.NextBetween(20, 3000), OutputTokens = answer }) { StartedAt = loop.Now, GeneratedText = "" };
             records.Add(record);
-            Client client = new(loop, record, random, Send);
+            Client client = new(loop, record, random, bunchMs, Send);
             GenerationRequest request = new() { Id = new RequestId($"r{record.Index}"), PromptTokens = new int[record.PromptTokens], Sampling = new SamplingOptions { Temperature = 0, MaxNewTokens = answer }, Sink = client };
             loop.After(TimeSpan.FromMilliseconds(1.5), () => Assert.Null(rank.Inbox.TrySubmit(request)));
         }
@@ -117,13 +129,14 @@ public sealed class SimulateFitTests
     }
 
     /// <summary>Sees each token a little early or late, and one in a hundred 30 ms late: a pause of the machine.</summary>
-    private sealed class Client(EventLoop loop, RequestRecord record, SeededRandom random, Action next) : IGenerationSink
+    private sealed class Client(EventLoop loop, RequestRecord record, SeededRandom random, double bunchMs, Action next) : IGenerationSink
     {
         private TimeSpan _last;
 
         public void OnToken(in OutputToken token)
         {
             TimeSpan seen = loop.Now + TimeSpan.FromMilliseconds(random.NextBool(0.01) ? 30 : 0.2 * random.NextDouble());
+            if (bunchMs > 0 && record.FirstTokenAt is not null) seen = TimeSpan.FromMilliseconds(Math.Ceiling(seen.TotalMilliseconds / bunchMs) * bunchMs);
             if (seen < _last) seen = _last;
             if (record.FirstTokenAt is null) record.FirstTokenAt = seen;
             else record.InterTokenMs.Add((seen - _last).TotalMilliseconds);
