@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
@@ -14,7 +15,7 @@ public static class ResultFile
         string path = Path.Combine(FindResults(), name + ".json");
         object document = new
         {
-            command,
+            command = string.Concat(RuntimeSettings()) + command,
             machine = new { cores = Environment.ProcessorCount, os = Environment.OSVersion.ToString(), dotnet = Environment.Version.ToString() },
             figures,
         };
@@ -27,6 +28,17 @@ public static class ResultFile
     {
         string path = Path.Combine(FindResults(), name + ".json");
         return File.Exists(path) ? JsonSerializer.Deserialize<JsonElement>(File.ReadAllText(path)) : null;
+    }
+
+    /// <summary>Variables that change how the runtime runs: without them the command repeats another measurement.</summary>
+    private static IEnumerable<string> RuntimeSettings()
+    {
+        string[] prefixes = ["DOTNET_gc", "DOTNET_GC", "DOTNET_Tiered", "DOTNET_TC_", "DOTNET_ReadyToRun", "DOTNET_Enable", "DOTNET_PROCESSOR_COUNT", "DOTNET_ThreadPool"];
+        return from DictionaryEntry variable in Environment.GetEnvironmentVariables()
+               let name = (string)variable.Key
+               where Array.Exists(prefixes, prefix => name.StartsWith(prefix, StringComparison.Ordinal))
+               orderby name
+               select $"{name}={variable.Value} ";
     }
 
     private static string FindResults()

@@ -24,7 +24,7 @@ public static class SimulationSpeed
         Measure(256, 16, VirtualSeconds / 2);
         Console.WriteLine("(the first row warms up)");
         object[] rows = [.. Lengths.Select(length => Measure(length.Prompt, length.Output, VirtualSeconds))];
-        ResultFile.Write("simulation-speed", "dotnet run -c Release --project bench/Baton.Benchmarks -- simulate-speed", new
+        ResultFile.Write("simulation-speed", string.Join(' ', ["dotnet run -c Release --project bench/Baton.Benchmarks -- simulate-speed", .. args]), new
         {
             load_average = BatonStack.LoadAverage(),
             prefill = "50 workers of 10 ranks",
