@@ -8,8 +8,8 @@ namespace Baton.Cli.Commands;
 /// <summary><c>baton simulate capacity</c>: how many ranks a workload needs, and how they are best split.</summary>
 internal static class SimulateCapacityCommand
 {
-    // Splits beside the found one that are simulated for the picture.
-    private const int CurveWidth = 4;
+    /// <summary>Splits beside the found one that are simulated for the picture, and twice the totals.</summary>
+    public const int CurveWidth = 4;
 
     public static Command Create()
     {

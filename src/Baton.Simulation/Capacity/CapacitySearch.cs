@@ -38,13 +38,13 @@ public sealed class CapacitySearch(CapacityQuestion question, Action<CapacityTri
         return trials.Length == 0 ? null : Best(trials);
     }
 
-    /// <summary>Splits of a total beside a found one, so that the curve shows both sides of it.</summary>
+    /// <summary>Splits of a total beside a found one, so that the curves show both sides of it.</summary>
+    /// <param name="width">Prefill ranks more and fewer; half of it in ranks more and fewer altogether.</param>
     public void TryAround(Split found, int width, CancellationToken ct = default)
     {
-        foreach (int total in new[] { found.Ranks - 1, found.Ranks, found.Ranks + 1 })
+        for (int total = Math.Max(2, found.Ranks - width / 2); total <= found.Ranks + width / 2; total++)
         {
-            int shift = total < found.Ranks ? 1 : 0;
-            foreach (CapacityTrial _ in TrySplits(total, Math.Max(1, found.PrefillRanks - width), Math.Min(total - 1, found.PrefillRanks + width - shift), ct))
+            foreach (CapacityTrial _ in TrySplits(total, Math.Max(1, found.PrefillRanks - width), Math.Min(total - 1, found.PrefillRanks + width), ct))
             {
             }
         }

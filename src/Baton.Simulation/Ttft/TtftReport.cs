@@ -49,12 +49,12 @@ public static class TtftReport
         foreach (TtftTable table in tables)
         {
             page.Append(CultureInfo.InvariantCulture, $"<h2>{Title(table)}</h2>\n").Append(Chart(table));
-            page.Append("<table><tr><th>rate</th><th>method</th><th>mean ms</th><th>± runs</th><th>p50 ms</th><th>p99 ms</th><th>reduction</th><th>mean above oracle</th><th>published</th></tr>\n");
+            page.Append("<table><tr><th>rate</th><th>method</th><th>mean ms</th><th>± runs</th><th>p50 ms</th><th>p99 ms</th><th>reduction</th><th>mean above oracle</th><th>p99 above oracle</th><th>published</th></tr>\n");
             foreach (TtftCell cell in table.Cells)
             {
                 string published = Published(table, cell) is { } ms ? ms.ToString("F1", CultureInfo.InvariantCulture) : "";
                 page.Append(CultureInfo.InvariantCulture,
-                    $"<tr><td>{RateOf(cell.Rate)}</td><td>{TtftSettings.NameOf(cell.Method)}</td><td>{cell.MeanMs:F1}</td><td>{cell.SpreadMs:F1}</td><td>{cell.P50Ms:F1}</td><td>{cell.P99Ms:F1}</td><td>{table.Reduction(cell):F2}%</td><td>{table.AboveOracle(cell).Mean:F1}%</td><td>{published}</td></tr>\n");
+                    $"<tr><td>{RateOf(cell.Rate)}</td><td>{TtftSettings.NameOf(cell.Method)}</td><td>{cell.MeanMs:F1}</td><td>{cell.SpreadMs:F1}</td><td>{cell.P50Ms:F1}</td><td>{cell.P99Ms:F1}</td><td>{table.Reduction(cell):F2}%</td><td>{table.AboveOracle(cell).Mean:F1}%</td><td>{table.AboveOracle(cell).P99:F1}%</td><td>{published}</td></tr>\n");
             }
             page.Append("</table>\n");
         }
@@ -76,30 +76,44 @@ public static class TtftReport
 
     private static string RateOf(double rate) => double.IsPositiveInfinity(rate) ? "inf" : rate.ToString(CultureInfo.InvariantCulture);
 
+    /// <summary>Mean TTFT, on a logarithmic axis: methods differ by factors, and everything at once takes twenty times as long as a quiet hour.</summary>
     private static string Chart(TtftTable table)
     {
         string[] colours = ["#cf222e", "#bf8700", "#8250df", "#0969da", "#1a7f37", "#57606a"];
-        double highest = table.Cells.Max(cell => cell.MeanMs);
-        StringBuilder svg = new("<svg viewBox=\"0 0 760 300\" role=\"img\" aria-label=\"Mean TTFT over the request rate\">");
-        for (int line = 0; line <= 4; line++)
-        {
-            double y = 250 - line * 55;
-            svg.Append(CultureInfo.InvariantCulture, $"<line x1=\"60\" x2=\"600\" y1=\"{y}\" y2=\"{y}\" stroke=\"#d8dee4\"/><text x=\"52\" y=\"{y + 4}\" font-size=\"11\" text-anchor=\"end\">{highest * line / 4000:F1} s</text>");
-        }
         IReadOnlyList<double> rates = table.Settings.Rates;
+        double[] shown = [.. table.Cells.Select(cell => cell.MeanMs), .. table.Cells.Select(cell => Published(table, cell)).OfType<double>()];
+        (double low, double high) = (0.8 * shown.Min(), 1.2 * shown.Max());
+        StringBuilder svg = new("<svg viewBox=\"0 0 760 300\" role=\"img\" aria-label=\"Mean TTFT over the request rate\">");
+        for (double decade = 1; decade <= high; decade *= 10)
+        {
+            foreach (double ms in new[] { decade, 2 * decade, 5 * decade })
+            {
+                if (ms < low || ms > high) continue;
+                svg.Append(CultureInfo.InvariantCulture, $"<line x1=\"60\" x2=\"600\" y1=\"{Y(ms):F1}\" y2=\"{Y(ms):F1}\" stroke=\"#d8dee4\"/><text x=\"52\" y=\"{Y(ms) + 4:F1}\" font-size=\"11\" text-anchor=\"end\">{ms / 1000} s</text>");
+            }
+        }
         for (int m = 0; m < TtftSettings.Methods.Count; m++)
         {
             LoadBalanceMethod? method = TtftSettings.Methods[m];
-            IEnumerable<string> points = rates.Select((rate, i) => string.Create(CultureInfo.InvariantCulture,
-                $"{70 + i * 520.0 / Math.Max(1, rates.Count - 1):F1},{250 - 220 * table.Of(rate, method).MeanMs / highest:F1}"));
-            svg.Append(CultureInfo.InvariantCulture, $"<polyline fill=\"none\" stroke=\"{colours[m]}\" stroke-width=\"2\" points=\"{string.Join(' ', points)}\"/>");
+            // The oracle is often where another method is: that one must show through.
+            string dash = method is null ? " stroke-dasharray=\"2 6\"" : "";
+            IEnumerable<string> points = rates.Select((rate, i) => string.Create(CultureInfo.InvariantCulture, $"{X(i):F1},{Y(table.Of(rate, method).MeanMs):F1}"));
+            svg.Append(CultureInfo.InvariantCulture, $"<polyline fill=\"none\" stroke=\"{colours[m]}\" stroke-width=\"{(method is null ? 4 : 2)}\"{dash} points=\"{string.Join(' ', points)}\"/>");
             svg.Append(CultureInfo.InvariantCulture, $"<text x=\"612\" y=\"{40 + m * 18}\" font-size=\"12\" fill=\"{colours[m]}\">{TtftSettings.NameOf(method)}</text>");
+            for (int i = 0; i < rates.Count; i++)
+            {
+                if (Published(table, table.Of(rates[i], method)) is { } ms) svg.Append(CultureInfo.InvariantCulture, $"<circle cx=\"{X(i):F1}\" cy=\"{Y(ms):F1}\" r=\"4\" fill=\"#fff\" stroke=\"{colours[m]}\" stroke-width=\"2\"/>");
+            }
         }
+        if (table.Cells.Any(cell => Published(table, cell) is not null)) svg.Append("<text x=\"612\" y=\"154\" font-size=\"12\" fill=\"#57606a\">○ published</text>");
         for (int i = 0; i < rates.Count; i++)
         {
-            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{70 + i * 520.0 / Math.Max(1, rates.Count - 1):F1}\" y=\"270\" font-size=\"11\" text-anchor=\"middle\">{RateOf(rates[i])}/s</text>");
+            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{X(i):F1}\" y=\"270\" font-size=\"11\" text-anchor=\"middle\">{RateOf(rates[i])}/s</text>");
         }
         return svg.Append("</svg>\n").ToString();
+
+        double X(int rate) => 70 + rate * 520.0 / Math.Max(1, rates.Count - 1);
+        double Y(double ms) => 250 - 230 * Math.Log(ms / low) / Math.Log(high / low);
     }
 
     private static TtftTableJson ToJson(TtftTable table) => new(
