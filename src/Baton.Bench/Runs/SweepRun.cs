@@ -36,7 +36,7 @@ public sealed class SweepRun(BenchSettings settings, BenchClient client, TimePro
             await Task.Delay(pause, time, ct);
         }
         SweepPoint[] finite = [.. points.Where(point => double.IsFinite(point.Load)).OrderBy(point => point.Load)];
-        int? knee = Knee.Find([.. finite.Select(point => point.Load)], [.. finite.Select(point => point.Outcome.Figures.Ttft.Mean)]);
+        int? knee = Knee.Find([.. finite.Select(point => point.Load)], [.. finite.Select(point => point.Outcome.Figures.Ttft)]);
         return new SweepOutcome(axis, points, knee is { } index ? points.IndexOf(finite[index]) : null);
     }
 }

@@ -64,7 +64,7 @@ public sealed class BootstrapAndKneeTests
         double[] latency = [10, 10, 11, 12, 14, 30, 90, 200];
 
         // Load 6: 5/7 of the way for 20/190 of the latency, the farthest below the chord; at load 7 it is 6/7 for 80/190.
-        Assert.Equal(5, Knee.Find(load, latency));
+        Assert.Equal(5, Knee.Find(load, Means(latency)));
     }
 
     [Theory]
@@ -73,6 +73,34 @@ public sealed class BootstrapAndKneeTests
     [InlineData(new double[] { 1, 2, 3 }, new double[] { 5, 5, 5 })]
     public void Straight_or_short_curves_have_no_knee(double[] load, double[] latency)
     {
-        Assert.Null(Knee.Find(load, latency));
+        Assert.Null(Knee.Find(load, Means(latency)));
     }
+
+    [Theory]
+    [InlineData(2, 2.99, false)] // 1 ms: what the generator's own lateness may be
+    [InlineData(2, 3, true)]
+    [InlineData(100, 124.9, false)] // a quarter of the latency at the knee
+    [InlineData(100, 125, true)]
+    public void A_rise_behind_the_knee_is_a_knee_from_a_millisecond_and_a_quarter_on(double at, double end, bool isKnee)
+    {
+        Assert.Equal(isKnee ? 2 : null, Knee.Find([1, 2, 3, 4], Means([at, at, at, end])));
+    }
+
+    [Theory]
+    [InlineData(4, true)] // standard errors of 4 / sqrt(2) ms each, 4 ms together: three are 12
+    [InlineData(4.5, false)]
+    public void A_rise_within_three_standard_errors_is_noise(double spread, bool isKnee)
+    {
+        Distribution Around(double mean) => new([mean - spread, mean + spread]);
+
+        Assert.Equal(isKnee ? 2 : null, Knee.Find([1, 2, 3, 4], [Around(20), Around(20), Around(20), Around(33)]));
+    }
+
+    [Fact]
+    public void A_slow_first_point_makes_no_knee()
+    {
+        Assert.Null(Knee.Find([1, 2, 3, 4], Means([50, 10, 10, 10])));
+    }
+
+    private static Distribution[] Means(double[] latency) => [.. latency.Select(mean => new Distribution([mean]))];
 }
