@@ -27,7 +27,7 @@ public static class HtmlReport
     /// <param name="title">What was measured.</param>
     /// <param name="note">How: the command, the machine. Shown as given.</param>
     public static string Write(string title, string note, BenchOutcome outcome) =>
-        Page(title, note, $"{Table([("", outcome)])}{Pairs(outcome.Pd)}<h2>Charts</h2>{Charts(outcome)}");
+        Page(title, note, $"{Table([("", outcome)])}{Goodput(outcome.Figures)}{Errors(outcome.Figures)}{Pairs(outcome.Pd)}<h2>Charts</h2>{Charts(outcome)}");
 
     /// <param name="sweep">The charts of the point with the highest load follow those over the load.</param>
     public static string Write(string title, string note, SweepOutcome sweep)
@@ -45,6 +45,16 @@ public static class HtmlReport
 
         Series Curve(string name, int color, Func<Distribution, double> of) => new(name, color, [.. finite.Select(point => (point.Load, of(point.Outcome.Figures.Ttft)))]);
     }
+
+    private static string Goodput(ServingFigures of)
+    {
+        string[] goals = [.. new[] { (Name: "TTFT", Bound: of.Goals.Ttft), (Name: "ITL", Bound: of.Goals.Itl) }.Where(goal => goal.Bound is not null).Select(goal => $"{goal.Name} within {goal.Bound!.Value.TotalMilliseconds:F0} ms")];
+        return goals.Length == 0 ? "" : $"<p>Goodput ({string.Join(" and ", goals)}): {of.Goodput:F2} of {of.RequestThroughput:F2} requests/s.</p>";
+    }
+
+    private static string Errors(ServingFigures of) => of.Errors.Count == 0 ? "" : PageTable.Write(
+        $"{of.Issued - of.Completed} of {of.Issued} requests failed", ["error", "count", "first message"],
+        of.Errors.Select(error => (IReadOnlyList<string>)[error.Label, $"{error.Count}", error.Example]));
 
     private static string Pairs(PdFigures pd) => pd.Pairs.Count == 0 ? "" : PageTable.Write("Pairs",
         ["prefill", "decode", "requests", "mean TTFT ms", "KV MB", "median hand-over ms"],
@@ -86,21 +96,32 @@ public static class HtmlReport
     {
         RequestRecord[] good = [.. outcome.Records.Where(record => record.IsSuccess)];
         StringBuilder charts = new("<div class=\"charts\">");
-        charts.Append(SvgChart.Lines("Timeline: TTFT of each request", new Axis("Intended send time (s)"), new Axis("TTFT (ms)"), [
-            new Series("service", 1, [.. good.Select(record => (record.IntendedAt.TotalSeconds, record.Ttft.TotalMilliseconds))]),
-            new Series("from intended", 2, [.. good.Where(record => record.TtftFromIntended - record.Ttft > TimeSpan.FromMilliseconds(1)).Select(record => (record.IntendedAt.TotalSeconds, record.TtftFromIntended.TotalMilliseconds))]),
+        // All requests of a burst are meant for the same moment: then they stand in their order.
+        bool isBurst = good.Length > 0 && good.All(record => record.IntendedAt == good[0].IntendedAt);
+        charts.Append(SvgChart.Lines("Timeline: TTFT of each request", new Axis(isBurst ? "Request, in the order of sending" : "Intended send time (s)"), new Axis("TTFT (ms)"), [
+            new Series("service", 1, [.. good.Select(record => (At(record), record.Ttft.TotalMilliseconds))]),
+            new Series("from intended", 2, [.. good.Where(record => record.TtftFromIntended - record.Ttft > TimeSpan.FromMilliseconds(1)).Select(record => (At(record), record.TtftFromIntended.TotalMilliseconds))]),
         ], connect: false));
         charts.Append(Cumulative("TTFT: share of requests within", ("", 1, outcome.Figures.Ttft)));
         charts.Append(Cumulative("ITL: share of gaps within", ("", 3, outcome.Figures.Itl)));
         if (outcome.Pd.Prefill.Count > 0)
-            charts.Append(SvgChart.Bars("Prompt tokens per prefill rank", new Axis("Prefill rank"), new Axis("Tokens"), [.. outcome.Pd.Prefill.Select(rank => (rank.Name, (double)rank.Tokens))], 1));
+            charts.Append(SvgChart.Bars($"Prompt tokens per prefill rank{Imbalance(outcome.Pd.PrefillImbalance)}", new Axis("Prefill rank"), new Axis("Tokens"), [.. outcome.Pd.Prefill.Select(rank => (rank.Name, (double)rank.Tokens))], 1));
         if (outcome.Pd.Decode.Count > 0)
-            charts.Append(SvgChart.Bars(outcome.Pd.Prefill.Count > 0 ? "Output tokens per decode rank" : "Tokens per rank", new Axis("Rank"), new Axis("Tokens"), [.. outcome.Pd.Decode.Select(rank => (rank.Name, (double)rank.Tokens))], 3));
-        charts.Append(SvgChart.Waterfall("Slowest requests", new Axis("Time from the intended send (ms)"), [.. TerminalSummary.Slowest(outcome.Records).Select(Parts)], [("held back", 4), ("to first token", 2), ("decode", 3)]));
+            charts.Append(SvgChart.Bars($"{(outcome.Pd.Prefill.Count > 0 ? "Output tokens per decode rank" : "Tokens per rank")}{Imbalance(outcome.Pd.DecodeImbalance)}", new Axis("Rank"), new Axis("Tokens"), [.. outcome.Pd.Decode.Select(rank => (rank.Name, (double)rank.Tokens))], 3));
+        charts.Append(SvgChart.Waterfall(outcome.Pd.Prefill.Count > 0 ? "Slowest requests (prefill \u2192 decode rank)" : "Slowest requests", new Axis("Time from the intended send (ms)"), [.. TerminalSummary.Slowest(outcome.Records).Select(Parts)], [("held back", 4), ("to first token", 2), ("decode", 3)]));
         return charts.Append("</div>").ToString();
 
+        double At(RequestRecord record) => isBurst ? record.Index : record.IntendedAt.TotalSeconds;
+        static string Imbalance(double? ratio) => ratio is { } most ? $" (most loaded / mean = {most:F2})" : "";
+        // The ranks, where the response told: prefill to decode.
+        static string Way(RequestRecord record) => (record.PrefillDpRank, record.DpRank) switch
+        {
+            ({ } prefill, { } decode) => $" {prefill}\u2192{decode}",
+            (_, { } rank) => $" {rank}",
+            _ => "",
+        };
         static (string, IReadOnlyList<double>) Parts(RequestRecord record) =>
-            ($"#{record.Index}", [(record.StartedAt - record.IntendedAt).TotalMilliseconds, record.Ttft.TotalMilliseconds, (record.Latency - record.Ttft).TotalMilliseconds]);
+            ($"#{record.Index}{Way(record)}", [(record.StartedAt - record.IntendedAt).TotalMilliseconds, record.Ttft.TotalMilliseconds, (record.Latency - record.Ttft).TotalMilliseconds]);
     }
 
     /// <summary>The distribution as a rising curve of at most 200 points, log time: tails stay visible where a histogram would flatten them.</summary>

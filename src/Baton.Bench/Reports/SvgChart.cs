@@ -14,7 +14,7 @@ public sealed record Axis(string Title, bool IsLogarithmic = false);
 /// <summary>Draws inline SVG: no script, no external resource, colours from the page's variables so that light and dark both read.</summary>
 public static class SvgChart
 {
-    private const double Width = 640, Height = 320, Left = 72, Right = 20, Top = 36, Bottom = 52;
+    private const double Width = 640, Height = 336, Left = 72, Right = 20, Top = 52, Bottom = 52;
 
     /// <param name="connect">Lines with dots; otherwise dots alone.</param>
     /// <param name="marker">A vertical line with a label, or null.</param>
@@ -110,12 +110,13 @@ public static class SvgChart
     private static void Legend(StringBuilder svg, IReadOnlyList<Series> series)
     {
         if (series.Count < 2) return;
-        double x = Width - Right;
-        foreach (Series one in series.Reverse())
+        // A row of its own: names such as URLs would run into the title.
+        double x = Left;
+        foreach (Series one in series)
         {
-            x -= (one.Name.Length * 7.2) + 30;
-            svg.Append(CultureInfo.InvariantCulture, $"<rect class=\"bar s{one.Color}\" x=\"{x:F1}\" y=\"9\" width=\"10\" height=\"10\" rx=\"2\"/>");
-            Text(svg, x + 15, 18, one.Name, "tick");
+            svg.Append(CultureInfo.InvariantCulture, $"<rect class=\"bar s{one.Color}\" x=\"{x:F1}\" y=\"28\" width=\"10\" height=\"10\" rx=\"2\"/>");
+            Text(svg, x + 15, 37, one.Name, "tick");
+            x += (one.Name.Length * 6.6) + 34;
         }
     }
 

@@ -86,8 +86,13 @@ internal static class BenchCommand
     /// <summary>What the user can correct is printed as one line; anything else is a bug and keeps its stack.</summary>
     internal static async Task<int> GuardAsync(Func<Task<int>> action)
     {
-        // Into a file or a pipe there is no terminal to fit the tables to.
-        if (Console.IsOutputRedirected) AnsiConsole.Profile.Width = 160;
+        // Into a file or a pipe there is no terminal to fit the tables to, or to understand colours.
+        if (Console.IsOutputRedirected)
+        {
+            AnsiConsole.Profile.Width = 160;
+            AnsiConsole.Profile.Capabilities.Ansi = false;
+            AnsiConsole.Profile.Capabilities.ColorSystem = ColorSystem.NoColors;
+        }
         try
         {
             return await action();

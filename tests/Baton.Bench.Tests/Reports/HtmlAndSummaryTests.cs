@@ -27,8 +27,41 @@ public sealed class HtmlAndSummaryTests
         Assert.Contains("a &lt;title&gt;", page, StringComparison.Ordinal);
         Assert.Contains("note &amp; more", page, StringComparison.Ordinal);
         Assert.Contains("prefers-color-scheme:dark", page, StringComparison.Ordinal);
-        foreach (string chart in new[] { "Timeline", "TTFT: share", "ITL: share", "Prompt tokens per prefill rank", "Output tokens per decode rank", "Slowest requests", "median hand-over ms" })
+        foreach (string chart in new[] { "Timeline", "TTFT: share", "ITL: share", "Prompt tokens per prefill rank", "Output tokens per decode rank", "Slowest requests (prefill → decode rank)", "median hand-over ms", "most loaded / mean = ", "1→0<" })
             Assert.Contains(chart, page, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_page_counts_errors_by_kind_and_shows_goodput()
+    {
+        BenchOutcome outcome = Outcome();
+
+        string page = HtmlReport.Write("", "", outcome with { Figures = outcome.Figures with { Goals = new(TimeSpan.FromMilliseconds(150), null), Goodput = 3.25 } });
+
+        foreach (string shown in new[] { "1 of 8 requests failed", "error in a 200 stream (queue_full)", "&lt;b&gt;[red]full[/]&lt;/b&gt;", "Goodput (TTFT within 150 ms): 3.25 of " })
+            Assert.Contains(shown, page, StringComparison.Ordinal);
+        Assert.DoesNotContain("Goodput", HtmlReport.Write("", "", outcome), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_burst_has_no_send_times_to_show_and_stands_in_its_order()
+    {
+        BenchOutcome burst = Outcome();
+        VirtualTimeProvider time = new();
+        BenchOutcome spread = VirtualRun.Serve(time, new ScriptedServer(time, (_, _) => Events.Tokens(10)), VirtualRun.Settings(4) with { RequestRate = 2 });
+
+        Assert.Contains("Request, in the order of sending", HtmlReport.Write("", "", burst), StringComparison.Ordinal);
+        Assert.Contains("Intended send time (s)", HtmlReport.Write("", "", spread), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_legend_stands_below_the_title()
+    {
+        string chart = SvgChart.Lines("a long title of a chart", new Axis("x"), new Axis("y"), [new("http://one", 1, [(0, 1)]), new("http://two", 2, [(1, 2)])]);
+
+        Assert.Matches("y=\"18.0\"[^>]*>a long title of a chart<", chart);
+        Assert.Matches("y=\"37.0\"[^>]*>http://one<", chart);
+        Assert.Matches("y=\"37.0\"[^>]*>http://two<", chart);
     }
 
     [Fact]
