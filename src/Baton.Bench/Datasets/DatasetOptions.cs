@@ -11,6 +11,8 @@ public sealed record DatasetOptions
     public int RandomOutputLen { get; init; } = 1024;
     /// <summary>Lengths are uniform in [max(length x ratio, 1), length]; 1 makes them constant.</summary>
     public double RandomRangeRatio { get; init; }
+    /// <summary>Token ids instead of text.</summary>
+    public bool TokenizePrompt { get; init; }
     public int? SharegptOutputLen { get; init; }
     public int? SharegptContextLen { get; init; }
     public int GspNumGroups { get; init; } = 64;

@@ -17,6 +17,9 @@ public static class DatasetReader
         Random random = new(options.Seed);
         return options.Name switch
         {
+            "random" when options.TokenizePrompt && options.Path is null => RandomIds(options, random),
+            "random" or "sharegpt" or "generated-shared-prefix" when options.TokenizePrompt =>
+                throw new BenchException($"--tokenize-prompt with --dataset-name {options.Name}: bench has no tokenizer for texts. Use random-ids, or random without --dataset-path."),
             "random" => RandomText(options, random),
             "random-ids" => options.TextOnly ? RandomText(options with { Path = null }, random) : RandomIds(options, random),
             "sharegpt" => ShareGpt(options, random),
@@ -87,6 +90,7 @@ public static class DatasetReader
             {
                 requests.Add(new BenchRequest
                 {
+                    SharedPrefix = system,
                     Text = $"{system}\n\n{synthetic.Write(options.GspQuestionLen)}",
                     PromptTokens = options.GspSystemPromptLen + options.GspQuestionLen,
                     OutputTokens = options.GspOutputLen,

@@ -13,10 +13,10 @@ public enum BenchApi
 
 /// <summary>A value of <c>--backend</c>: which API it speaks and where it listens when nobody says.</summary>
 /// <param name="Name">As the user gave it; the report prints it.</param>
-/// <param name="HasServerInfo">Answers <c>/server_info</c>, and takes <c>/flush_cache</c>.</param>
+/// <param name="HasServerInfo">Answers <c>/server_info</c>.</param>
 public sealed record BenchBackend(string Name, BenchApi Api, int DefaultPort, bool HasServerInfo)
 {
-    /// <summary>Names and default ports are bench_serving's; <c>baton</c> is the same as <c>sglang</c>.</summary>
+    /// <summary>Names and default ports are bench_serving's, but that the chat backends have the port of their server; <c>baton</c> is the same as <c>sglang</c>.</summary>
     public static readonly IReadOnlyList<BenchBackend> All =
     [
         new("sglang", BenchApi.Native, 30000, true),
@@ -26,6 +26,8 @@ public sealed record BenchBackend(string Name, BenchApi Api, int DefaultPort, bo
         new("sglang-oai-chat", BenchApi.Chat, 30000, true),
         new("vllm", BenchApi.Completions, 8000, false),
         new("vllm-chat", BenchApi.Chat, 8000, false),
+        new("lmdeploy", BenchApi.Completions, 23333, false),
+        new("lmdeploy-chat", BenchApi.Chat, 23333, false),
     ];
 
     public string Path => Api switch
@@ -34,6 +36,9 @@ public sealed record BenchBackend(string Name, BenchApi Api, int DefaultPort, bo
         BenchApi.Completions => "/v1/completions",
         _ => "/v1/chat/completions",
     };
+
+    /// <summary>Where a POST empties the prefix cache; 60 s is bench_serving's time for an SGLang server to become idle.</summary>
+    public string FlushPath => Name.StartsWith("vllm", StringComparison.Ordinal) ? "/reset_prefix_cache" : HasServerInfo ? "/flush_cache?timeout=60" : "/flush_cache";
 
     /// <exception cref="BenchException">No such backend.</exception>
     public static BenchBackend Parse(string name) =>

@@ -11,7 +11,10 @@ public sealed record BenchClientOptions
     public required BenchBackend Backend { get; init; }
     /// <summary>Scheme, host and port, without a path.</summary>
     public required Uri BaseUrl { get; init; }
-    public string? ApiKey { get; init; }
+    /// <summary>Sent with each request besides the usual ones.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
+    /// <summary>Value of the Authorization header; null sends none.</summary>
+    public string? Authorization { get; init; }
     public bool Stream { get; init; } = true;
     public bool KeepText { get; init; }
     /// <summary>From POST to the last byte.</summary>
@@ -24,6 +27,7 @@ public sealed record BenchClientOptions
 public sealed class BenchClient : IDisposable
 {
     private static readonly MediaTypeHeaderValue JsonType = new("application/json");
+    private static readonly TimeSpan ControlTimeout = TimeSpan.FromSeconds(10);
     private readonly BenchClientOptions _options;
     private readonly HttpMessageInvoker _http;
     private readonly Uri _target;
@@ -35,7 +39,7 @@ public sealed class BenchClient : IDisposable
         _options = options;
         _http = new HttpMessageInvoker(handler, disposeHandler: true);
         _target = new Uri(options.BaseUrl, options.Backend.Path);
-        _authorization = string.IsNullOrEmpty(options.ApiKey) ? null : new AuthenticationHeaderValue("Bearer", options.ApiKey);
+        _authorization = string.IsNullOrEmpty(options.Authorization) ? null : AuthenticationHeaderValue.Parse(options.Authorization);
     }
 
     public BenchClientOptions Options => _options;
@@ -65,6 +69,7 @@ public sealed class BenchClient : IDisposable
             using HttpRequestMessage request = new(HttpMethod.Post, _target) { Content = new ReadOnlyMemoryContent(body) };
             request.Content.Headers.ContentType = JsonType;
             request.Headers.Authorization = _authorization;
+            foreach ((string name, string value) in _options.Headers) request.Headers.TryAddWithoutValidation(name, value);
             using HttpResponseMessage response = await _http.SendAsync(request, deadline.Token);
             ReadRouteHeaders(response, record);
             if (response.StatusCode == System.Net.HttpStatusCode.OK) await ReadBodyAsync(response, record, clock, deadline.Token);
@@ -83,10 +88,11 @@ public sealed class BenchClient : IDisposable
         }
     }
 
-    /// <summary>GETs or POSTs a control route. Null when it does not answer 200 with JSON in time: such routes are optional.</summary>
-    public async Task<JsonNode?> TryControlAsync(HttpMethod method, Uri url, TimeProvider time, CancellationToken ct)
+    /// <summary>GETs or POSTs a control route. Null when it does not answer 2xx in time: such routes are optional.</summary>
+    /// <param name="timeout">10 s when left out.</param>
+    public async Task<JsonNode?> TryControlAsync(HttpMethod method, Uri url, TimeProvider time, CancellationToken ct, TimeSpan? timeout = null)
     {
-        using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(10), time);
+        using CancellationTokenSource deadline = new(timeout ?? ControlTimeout, time);
         using CancellationTokenRegistration stop = ct.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), deadline);
         try
         {
@@ -99,6 +105,24 @@ public sealed class BenchClient : IDisposable
         }
         catch (Exception failed) when (failed is HttpRequestException or JsonException or IOException
             || (failed is OperationCanceledException && !ct.IsCancellationRequested))
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Status of a GET; null when nothing answers within 5 s.</summary>
+    public async Task<System.Net.HttpStatusCode?> TryStatusAsync(string path, TimeProvider time, CancellationToken ct)
+    {
+        using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(5), time);
+        using CancellationTokenRegistration stop = ct.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), deadline);
+        try
+        {
+            using HttpRequestMessage request = new(HttpMethod.Get, new Uri(_options.BaseUrl, path));
+            request.Headers.Authorization = _authorization;
+            using HttpResponseMessage response = await _http.SendAsync(request, deadline.Token);
+            return response.StatusCode;
+        }
+        catch (Exception failed) when (failed is HttpRequestException or IOException || (failed is OperationCanceledException && !ct.IsCancellationRequested))
         {
             return null;
         }

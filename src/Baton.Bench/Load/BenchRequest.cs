@@ -5,6 +5,8 @@ public sealed record BenchRequest
 {
     public string? Text { get; init; }
     public int[]? TokenIds { get; init; }
+    /// <summary>Start of <see cref="Text"/> that other requests have too, where the dataset means it so.</summary>
+    public string? SharedPrefix { get; init; }
     /// <summary>Length that the dataset meant. Texts are sized by an estimate, so the server's own count replaces it where it is reported.</summary>
     public required int PromptTokens { get; init; }
     public required int OutputTokens { get; init; }

@@ -7,6 +7,10 @@ namespace Baton.Bench.Load;
 /// <param name="extra">Merged into the top level of each body, and wins over what is there (<c>--extra-request-body</c>).</param>
 public sealed class RequestBodyWriter(BenchBackend backend, string model, bool stream, bool ignoreEos, JsonObject? extra)
 {
+    public double Temperature { get; init; }
+    /// <summary>Left out of the body at 1.</summary>
+    public double TopP { get; init; } = 1;
+
     /// <param name="outputTokens">Overrides the request's own output length; the warm-up is shorter.</param>
     public byte[] Write(BenchRequest request, int? outputTokens = null)
     {
@@ -26,13 +30,14 @@ public sealed class RequestBodyWriter(BenchBackend backend, string model, bool s
 
     private JsonObject Native(BenchRequest request, int outputTokens)
     {
-        JsonObject body = new()
+        JsonObject sampling = new() { ["temperature"] = Temperature, ["max_new_tokens"] = outputTokens, ["ignore_eos"] = ignoreEos };
+        if (TopP < 1) sampling["top_p"] = TopP;
+        return new JsonObject
         {
             [request.Text is null ? "input_ids" : "text"] = Prompt(request),
-            ["sampling_params"] = new JsonObject { ["temperature"] = 0.0, ["max_new_tokens"] = outputTokens, ["ignore_eos"] = ignoreEos },
+            ["sampling_params"] = sampling,
             ["stream"] = stream,
         };
-        return body;
     }
 
     private JsonObject OpenAi(string promptKey, JsonNode prompt, int outputTokens)
@@ -41,11 +46,12 @@ public sealed class RequestBodyWriter(BenchBackend backend, string model, bool s
         {
             ["model"] = model,
             [promptKey] = prompt,
-            ["temperature"] = 0.0,
+            ["temperature"] = Temperature,
             ["max_tokens"] = outputTokens,
             ["ignore_eos"] = ignoreEos,
             ["stream"] = stream,
         };
+        if (TopP < 1) body["top_p"] = TopP;
         // Token counts come from the server: bench has no tokenizer of its own.
         if (stream) body["stream_options"] = new JsonObject { ["include_usage"] = true };
         return body;

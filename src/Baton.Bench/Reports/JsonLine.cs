@@ -11,6 +11,8 @@ namespace Baton.Bench.Reports;
 /// <summary>One line of <c>--output-file</c>: bench_serving's keys in its order, then one key <c>baton</c> with what it does not measure.</summary>
 public static class JsonLine
 {
+    private static readonly int[] Percents = [90, 95, 99];
+
     /// <remarks>An infinite request rate is written as Python's <c>Infinity</c>, which its json module reads and strict readers refuse.</remarks>
     public static string Write(
         string? tag, ReportHeader header, DatasetOptions dataset, ServingFigures figures, PdFigures pd, JsonNode? serverInfo,
@@ -60,10 +62,10 @@ public static class JsonLine
         json.WriteNumber("input_throughput", figures.InputThroughput);
         json.WriteNumber("output_throughput", figures.OutputThroughput);
         json.WriteNumber("total_throughput", figures.TotalThroughput);
-        Latency(json, "e2e_latency", figures.E2e, 90, 99);
-        Latency(json, "ttft", figures.Ttft, 99);
-        Latency(json, "tpot", figures.Tpot, 99);
-        Latency(json, "itl", figures.Itl, 95, 99);
+        Latency(json, "e2e_latency", figures.E2e);
+        Latency(json, "ttft", figures.Ttft);
+        Latency(json, "tpot", figures.Tpot);
+        Latency(json, "itl", figures.Itl);
         json.WriteNumber("concurrency", figures.Concurrency);
         if (header.AcceptLength is { } accepted) json.WriteNumber("accept_length", accepted);
         else json.WriteNull("accept_length");
@@ -78,9 +80,9 @@ public static class JsonLine
         json.WriteStartObject("errors");
         foreach ((string label, int count, _) in figures.Errors) json.WriteNumber(label, count);
         json.WriteEndObject();
-        Latency(json, "ttft_from_intended", figures.TtftFromIntended, 99);
-        Latency(json, "lateness", figures.Lateness, 99);
-        Latency(json, "queueing", figures.Queueing, 99);
+        Latency(json, "ttft_from_intended", figures.TtftFromIntended);
+        Latency(json, "lateness", figures.Lateness);
+        Latency(json, "queueing", figures.Queueing);
         json.WriteNumber("max_itl_ms", figures.Itl.Max);
         if (figures.Goals.IsAny)
         {
@@ -115,7 +117,7 @@ public static class JsonLine
         foreach ((string source, int count) in pd.RankSources) json.WriteNumber(source, count);
         json.WriteEndObject();
         json.WriteNumber("handover_bytes", pd.HandoverBytes);
-        Latency(json, "handover", pd.HandoverMs, 99);
+        Latency(json, "handover", pd.HandoverMs);
 
         void Ranks(string key, IReadOnlyList<RankShare> ranks)
         {
@@ -163,13 +165,13 @@ public static class JsonLine
         }
     }
 
-    /// <summary>mean_, median_, std_ and the percentiles that bench_serving gives this metric, all in milliseconds.</summary>
-    private static void Latency(Utf8JsonWriter json, string name, Distribution values, params ReadOnlySpan<int> percents)
+    /// <summary>mean_, median_, std_ and the percentiles that bench_serving gives every metric, all in milliseconds.</summary>
+    private static void Latency(Utf8JsonWriter json, string name, Distribution values)
     {
         json.WriteNumber($"mean_{name}_ms", values.Mean);
         json.WriteNumber($"median_{name}_ms", values.Median);
         json.WriteNumber($"std_{name}_ms", values.StandardDeviation);
-        foreach (int percent in percents) json.WriteNumber($"p{percent}_{name}_ms", values.Percentile(percent));
+        foreach (int percent in Percents) json.WriteNumber($"p{percent}_{name}_ms", values.Percentile(percent));
     }
 
     private static void Optional(Utf8JsonWriter json, string key, double? value)

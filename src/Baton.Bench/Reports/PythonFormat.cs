@@ -12,11 +12,11 @@ internal static class PythonFormat
         return canBeTie ? Math.Round((decimal)value, 2, MidpointRounding.ToEven).ToString("F2") : value.ToString("F2");
     }
 
-    /// <summary><c>str(float)</c> for rates: <c>inf</c>, <c>2.0</c>, <c>3.2</c>.</summary>
+    /// <summary><c>str(float)</c> for rates: <c>inf</c>, <c>2.0</c>, <c>3.2</c>, <c>1e-05</c>.</summary>
     public static string Float(double value)
     {
         if (double.IsPositiveInfinity(value)) return "inf";
-        return value == Math.Floor(value) && Math.Abs(value) < 1e16 ? value.ToString("F1") : value.ToString("R");
+        return value == Math.Floor(value) && Math.Abs(value) < 1e16 ? value.ToString("F1") : value.ToString("R").Replace('E', 'e');
     }
 
     /// <summary><c>{s:c^50}</c>: one filler more on the right when it does not divide.</summary>

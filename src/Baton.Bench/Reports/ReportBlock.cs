@@ -9,6 +9,7 @@ namespace Baton.Bench.Reports;
 public sealed record ReportHeader(string Backend, double? RequestRate, int? MaxConcurrency, double? AcceptLength);
 
 /// <summary>The result block of bench_serving, byte for byte: labels padded to 40, values left-aligned to 10, two decimals.</summary>
+/// <remarks>The lines are those of the newest bench_serving; older ones lack some of P90 and P95, and have no line that is missing here.</remarks>
 public static class ReportBlock
 {
     /// <summary>Starts with an empty line and ends with a newline, as bench_serving prints it.</summary>
@@ -39,18 +40,24 @@ public static class ReportBlock
         Number("Mean E2E Latency (ms):", figures.E2e.Mean);
         Number("Median E2E Latency (ms):", figures.E2e.Median);
         Number("P90 E2E Latency (ms):", figures.E2e.Percentile(90));
+        Number("P95 E2E Latency (ms):", figures.E2e.Percentile(95));
         Number("P99 E2E Latency (ms):", figures.E2e.Percentile(99));
         Heading("Time to First Token");
         Number("Mean TTFT (ms):", figures.Ttft.Mean);
         Number("Median TTFT (ms):", figures.Ttft.Median);
+        Number("P90 TTFT (ms):", figures.Ttft.Percentile(90));
+        Number("P95 TTFT (ms):", figures.Ttft.Percentile(95));
         Number("P99 TTFT (ms):", figures.Ttft.Percentile(99));
         Heading("Time per Output Token (excl. 1st token)");
         Number("Mean TPOT (ms):", figures.Tpot.Mean);
         Number("Median TPOT (ms):", figures.Tpot.Median);
+        Number("P90 TPOT (ms):", figures.Tpot.Percentile(90));
+        Number("P95 TPOT (ms):", figures.Tpot.Percentile(95));
         Number("P99 TPOT (ms):", figures.Tpot.Percentile(99));
         Heading("Inter-Token Latency");
         Number("Mean ITL (ms):", figures.Itl.Mean);
         Number("Median ITL (ms):", figures.Itl.Median);
+        Number("P90 ITL (ms):", figures.Itl.Percentile(90));
         Number("P95 ITL (ms):", figures.Itl.Percentile(95));
         Number("P99 ITL (ms):", figures.Itl.Percentile(99));
         Number("Max ITL (ms):", figures.Itl.Max);

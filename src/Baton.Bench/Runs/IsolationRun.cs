@@ -27,10 +27,29 @@ public sealed record IsolationOutcome(
 /// <summary>Measures what long prompts do to requests that are already decoding: their worst gap between two tokens.</summary>
 public sealed class IsolationRun(BenchSettings settings, BenchClient client, TimeProvider time, IsolationOptions options)
 {
+    /// <summary>Before the first round: a short stream and a long prompt, each <c>--warmup-requests</c> times, so that no round pays for the just-in-time compiler.</summary>
+    /// <exception cref="BenchException">Nothing listens, or all of them failed; the message carries the server's words.</exception>
+    public async Task WarmUpAsync(CancellationToken ct)
+    {
+        await Readiness.WaitAsync(settings, client, time, static _ => { }, ct);
+        if (settings.WarmupRequests == 0) return;
+        RequestBodyWriter bodies = settings.Bodies(settings.Model ?? "");
+        Random random = new(~settings.Dataset.Seed);
+        RunClock clock = new(time);
+        RequestRecord[] all = [.. Enumerable.Range(0, settings.WarmupRequests).SelectMany(i => new[]
+        {
+            Record(i, options.StreamInputTokens, Math.Min(options.StreamOutputTokens, ServingRun.WarmupOutputTokens), random),
+            Record(i, options.PromptTokens, 1, random),
+        })];
+        await Task.WhenAll(all.Select(record => client.SendAsync(bodies.Write(record.Request), record, clock, ct)));
+        if (Array.Find(all, record => record.IsSuccess) is null)
+            throw new BenchException($"Warmup failed: {client.Options.BaseUrl}: {all[0].Error!.Label}: {all[0].Error!.Message}. Check --base-url, --backend and the lengths.");
+    }
+
     /// <exception cref="BenchException">No stream was still decoding when the long prompts came, so nothing was measured.</exception>
     public async Task<IsolationOutcome> RunAsync(CancellationToken ct)
     {
-        RequestBodyWriter bodies = new(settings.Backend, settings.Model ?? "", stream: true, ignoreEos: true, settings.ExtraRequestBody);
+        RequestBodyWriter bodies = settings.Bodies(settings.Model ?? "");
         Random random = new(settings.Dataset.Seed);
         RunClock clock = new(time);
         RequestRecord[] streams = [.. Enumerable.Range(0, options.Streams).Select(i => Record(i, options.StreamInputTokens, options.StreamOutputTokens, random))];

@@ -18,7 +18,9 @@ public interface IBenchObserver : ILoadObserver
 public sealed class ServingRun(BenchSettings settings, BenchClient client, TimeProvider time, IBenchObserver observer)
 {
     private static readonly TimeSpan PauseAfterWarmup = TimeSpan.FromSeconds(1);
-    private const int WarmupOutputTokens = 32;
+    // The server waits 60 s to become idle.
+    private static readonly TimeSpan FlushTimeout = TimeSpan.FromSeconds(65);
+    internal const int WarmupOutputTokens = 32;
 
     /// <exception cref="BenchException">Nothing answers, or every warm-up request failed; the message carries the server's words.</exception>
     public async Task<BenchOutcome> RunAsync(CancellationToken ct)
@@ -30,10 +32,11 @@ public sealed class ServingRun(BenchSettings settings, BenchClient client, TimeP
     /// <summary>Everything before the clock starts. The requests and their bodies can be sent several times (sweep, compare).</summary>
     public async Task<(IReadOnlyList<BenchRequest> Requests, byte[][] Payloads)> PrepareAsync(CancellationToken ct)
     {
-        RequestBodyWriter bodies = await OpenAsync(ct);                                      // 1. model name
-        DatasetOptions sized = await MeasureWordsAsync(bodies, ct);                          // 2. tokens per word, for texts
-        IReadOnlyList<BenchRequest> requests = DatasetReader.Read(sized);                    // 3. dataset
-        await WarmUpAsync(requests[0], bodies, ct);                                          // 4. warm-up, flush, pause
+        await Readiness.WaitAsync(settings, client, time, observer.OnPhase, ct);             // 1. somebody listens
+        RequestBodyWriter bodies = await OpenAsync(ct);                                      // 2. model name
+        DatasetOptions sized = await MeasureWordsAsync(bodies, ct);                          // 3. tokens per word, for texts
+        IReadOnlyList<BenchRequest> requests = DatasetReader.Read(sized);                    // 4. dataset
+        await WarmUpAsync(requests[0], bodies, ct);                                          // 5. warm-up, flush, pause
         return (requests, [.. requests.Select(request => bodies.Write(request))]);
     }
 
@@ -48,7 +51,7 @@ public sealed class ServingRun(BenchSettings settings, BenchClient client, TimeP
         LoadResult result = await load.RunAsync(requests, payloads, arrivals, clock, ct);
         await ProfileAsync("stop_profile", ct);
         // bench_serving's duration includes this request too.
-        JsonNode? serverInfo = settings.Backend.HasServerInfo ? await client.TryGetAsync("/get_server_info", time, ct) : null;
+        JsonNode? serverInfo = settings.Backend.HasServerInfo ? await client.TryGetAsync("/server_info", time, ct) ?? await client.TryGetAsync("/get_server_info", time, ct) : null;
         TimeSpan duration = clock.Now;
         ServingFigures figures = ServingFigures.From(result.Records, duration, settings.Goals);
         ReportHeader header = new(
@@ -71,7 +74,7 @@ public sealed class ServingRun(BenchSettings settings, BenchClient client, TimeP
         }
         if (model is null && settings.Backend.Api != BenchApi.Native)
             throw new BenchException($"{client.Options.BaseUrl}v1/models names no model. Check --base-url, or give --model.");
-        return new RequestBodyWriter(settings.Backend, model ?? "", settings.Stream, settings.IgnoreEos, settings.ExtraRequestBody);
+        return settings.Bodies(model ?? "");
     }
 
     /// <summary>One request of a hundred words tells how many tokens a word of the synthetic texts has under the server's tokenizer.</summary>
@@ -91,19 +94,30 @@ public sealed class ServingRun(BenchSettings settings, BenchClient client, TimeP
         if (settings.WarmupRequests > 0)
         {
             observer.OnPhase($"Starting warmup with {settings.WarmupRequests} sequences...");
-            byte[] body = bodies.Write(first, Math.Min(first.OutputTokens, WarmupOutputTokens));
-            RequestRecord[] records = [.. Enumerable.Range(0, settings.WarmupRequests).Select(i => new RequestRecord(i, first))];
-            RunClock clock = new(time);
-            await Task.WhenAll(records.Select(record => client.SendAsync(body, record, clock, ct)));
-            if (Array.TrueForAll(records, record => !record.IsSuccess))
+            // Where prompts share a prefix, only that: the first request is to find in the cache what the others find, and not itself.
+            BenchRequest warm = first.SharedPrefix is { } prefix ? first with { Text = prefix } : first;
+            byte[] body = bodies.Write(warm, Math.Min(first.OutputTokens, WarmupOutputTokens));
+            BenchRequest[] copies = [.. Enumerable.Repeat(warm, settings.WarmupRequests)];
+            LoadRun load = new(client, new LoadOptions { MaxConcurrency = settings.MaxConcurrency });
+            IReadOnlyList<RequestRecord> records = (await load.RunAsync(copies, [.. copies.Select(_ => body)], new TimeSpan[copies.Length], new RunClock(time), ct)).Records;
+            if (records.All(record => !record.IsSuccess))
             {
                 RequestError error = records[0].Error!;
                 throw new BenchException($"Warmup failed: {client.Options.BaseUrl}: {error.Label}: {error.Message}. Check --base-url, --backend and the lengths.");
             }
             observer.OnPhase($"Warmup completed with {settings.WarmupRequests} sequences. Starting main benchmark run...");
         }
-        if (settings.FlushCache) await client.TryControlAsync(HttpMethod.Post, new Uri(client.Options.BaseUrl, "/flush_cache"), time, ct);
+        if (settings.FlushCache) await FlushAsync(ct);
         await Task.Delay(PauseAfterWarmup, time, ct);
+    }
+
+    /// <exception cref="BenchException">The cache was not flushed: the figures would be those of a warm one.</exception>
+    private async Task FlushAsync(CancellationToken ct)
+    {
+        Uri url = new(client.Options.BaseUrl, settings.Backend.FlushPath);
+        // The router says 200 and in its body whether every worker did.
+        if (await client.TryControlAsync(HttpMethod.Post, url, time, ct, FlushTimeout) is not { } answer || answer is JsonObject { } rows && rows["success"]?.GetValue<bool>() == false)
+            throw new BenchException($"--flush-cache: POST {url} did not flush the cache. Leave --flush-cache out, or check that the server has this route and is idle.");
     }
 
     private async Task ProfileAsync(string route, CancellationToken ct)

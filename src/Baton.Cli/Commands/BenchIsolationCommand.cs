@@ -45,6 +45,7 @@ internal static class BenchIsolationCommand
             try
             {
                 List<IsolationOutcome>[] outcomes = [.. servers.Select(_ => new List<IsolationOutcome>())];
+                foreach (BenchClient client in clients) await new IsolationRun(settings, client, time, isolation).WarmUpAsync(ct);
                 for (int round = 0; round < BenchOptions.AtLeast(1, parsed, rounds); round++)
                 {
                     for (int i = 0; i < clients.Length; i++)

@@ -25,7 +25,7 @@ internal sealed class BenchOptions
     [
         "--dataset-name", "--dataset-path", "--num-prompts", "--sharegpt-output-len", "--sharegpt-context-len", "--random-input-len", "--random-output-len", "--random-range-ratio",
         "--gsp-num-groups", "--gsp-prompts-per-group", "--gsp-system-prompt-len", "--gsp-question-len", "--gsp-output-len", "--request-rate", "--max-concurrency",
-        "--warmup-requests", "--flush-cache", "--disable-stream", "--disable-ignore-eos", "--tag", "--disable-tqdm",
+        "--tokenize-prompt", "--flush-cache", "--disable-stream", "--disable-ignore-eos", "--tag", "--disable-tqdm",
     ];
     private static readonly DatasetOptions Dataset = new();
     private readonly HashSet<string> _without;
@@ -34,7 +34,13 @@ internal sealed class BenchOptions
     private readonly Option<string?> _baseUrl;
     private readonly Option<string> _host;
     private readonly Option<int?> _port;
+    private readonly Option<int> _readyTimeout;
     private readonly Option<string?> _model;
+    private readonly Option<string?> _servedModelName;
+    private readonly Option<string[]> _header;
+    private readonly Option<bool> _tokenizePrompt;
+    private readonly Option<double> _temperature;
+    private readonly Option<double> _topP;
     private readonly Option<string> _datasetName;
     private readonly Option<string?> _datasetPath;
     private readonly Option<int> _numPrompts;
@@ -77,7 +83,11 @@ internal sealed class BenchOptions
         _baseUrl = Add<string?>("--base-url", null, "Server or router, such as http://127.0.0.1:30000. Wins over --host and --port.");
         _host = Add("--host", "127.0.0.1", "Host of the server.");
         _port = Add<int?>("--port", null, "Port of the server; the backend's usual one when left out.");
+        _readyTimeout = Add("--ready-check-timeout-sec", 60, "Seconds to wait for a server that is starting; 0 does not look.");
         _model = Add<string?>("--model", null, "Model name to send; the first of /v1/models when left out.");
+        _servedModelName = Add<string?>("--served-model-name", null, "Model name to send, when --model names something else.");
+        _header = Add<string[]>("--header", [], "HTTP headers for each request, as Name=Value.");
+        _header.AllowMultipleArgumentsPerToken = true;
         _datasetName = Add("--dataset-name", Dataset.Name,
             $"One of {string.Join(", ", DatasetReader.Names)}. Nothing is downloaded: 'random' cuts prompts from --dataset-path (ShareGPT JSON) and makes up text without it; 'random-ids' sends token ids of exact lengths; 'sharegpt' and 'trace' need --dataset-path.");
         _datasetPath = Add<string?>("--dataset-path", null, "ShareGPT JSON, or for 'trace' JSON lines with timestamp (ms), input_length, output_length and optional hash_ids.");
@@ -98,14 +108,17 @@ internal sealed class BenchOptions
         _maxConcurrency = Add<int?>("--max-concurrency", null, "Requests under way at once. The wait for it is reported apart from TTFT.");
         _useTraceTimestamps = Add("--use-trace-timestamps", false, "Send at the dataset's own times. Implied for 'trace' without --request-rate.");
         _slowdown = Add("--mooncake-slowdown-factor", 1.0, "Stretches the trace's times.");
-        _warmupRequests = Add("--warmup-requests", 1, "Copies of the first request that are sent before the clock starts.");
+        _warmupRequests = Add("--warmup-requests", 1, "Copies of the first request that are sent before the clock starts, at most --max-concurrency at once.");
         _disableStream = Add("--disable-stream", false, "Ask for whole responses; TTFT is then the latency.");
         _disableIgnoreEos = Add("--disable-ignore-eos", false, "Let the model end its answers.");
+        _tokenizePrompt = Add("--tokenize-prompt", false, "Send token ids of exact lengths instead of text; random-ids always does.");
+        _temperature = Add("--temperature", 0.0, "Sampling temperature.");
+        _topP = Add("--top-p", 1.0, "Nucleus sampling.");
         _extraRequestBody = Add<string?>("--extra-request-body", null, "JSON object merged into each request.");
-        _flushCache = Add("--flush-cache", false, "POST /flush_cache after the warm-up.");
+        _flushCache = Add("--flush-cache", false, "Empty the server's prefix cache after the warm-up; the run ends if it cannot.");
         _outputDetails = Add("--output-details", false, "Keep each request's lengths, times, text and error in the JSON line.");
         _tag = Add<string?>("--tag", null, "Text for the JSON line's 'tag'.");
-        _apiKey = Add<string?>("--api-key", null, "Sent as a bearer token; OPENAI_API_KEY, then API_KEY, when left out.");
+        _apiKey = Add<string?>("--api-key", null, "Sent as a bearer token; OPENAI_API_KEY when left out, then API_KEY as the whole Authorization header.");
         _requestTimeout = Add("--request-timeout", 600.0, "Seconds from POST to last byte before a request counts as failed.");
         _sloTtft = Add<TimeSpan?>("--slo-ttft", null, "Goodput counts requests with a TTFT of at most this, such as 2s or 500ms.", ParseDuration);
         _sloItl = Add<TimeSpan?>("--slo-itl", null, "Goodput counts requests with no gap between tokens over this, such as 50ms.", ParseDuration);
@@ -128,6 +141,7 @@ internal sealed class BenchOptions
     public void AddTo(Command command)
     {
         foreach (Option option in _all) command.Options.Add(option);
+        BenchServingFlags.AddTo(command);
     }
 
     public bool GivesRate(ParseResult parsed) => IsGiven(parsed, _requestRate);
@@ -154,7 +168,10 @@ internal sealed class BenchOptions
     {
         BenchBackend backend = BenchBackend.Parse(Value(parsed, _backend)!);
         string host = Value(parsed, _host)!;
-        string url = Value(parsed, _baseUrl) ?? $"http://{(host == "0.0.0.0" ? "127.0.0.1" : host)}:{Value(parsed, _port) ?? backend.DefaultPort}";
+        if (host == "0.0.0.0") host = "127.0.0.1";
+        // An IPv6 address needs brackets before a port.
+        if (host.Contains(':') && !host.StartsWith('[')) host = $"[{host}]";
+        string url = Value(parsed, _baseUrl) ?? $"http://{host}:{Value(parsed, _port) ?? backend.DefaultPort}";
         bool isTrace = Value(parsed, _datasetName) is "trace" or "mooncake";
         return new BenchSettings
         {
@@ -169,8 +186,12 @@ internal sealed class BenchOptions
             Stream = !Value(parsed, _disableStream),
             IgnoreEos = !Value(parsed, _disableIgnoreEos),
             ExtraRequestBody = ParseExtra(Value(parsed, _extraRequestBody)),
-            Model = Value(parsed, _model),
-            ApiKey = Value(parsed, _apiKey) ?? Environment.GetEnvironmentVariable("OPENAI_API_KEY") ?? Environment.GetEnvironmentVariable("API_KEY"),
+            ReadyTimeout = TimeSpan.FromSeconds(AtLeastOrDefault(0, parsed, _readyTimeout)),
+            Model = Value(parsed, _servedModelName) ?? Value(parsed, _model),
+            Authorization = Authorize(Value(parsed, _apiKey)),
+            Headers = [.. Value(parsed, _header)!.Select(ParseHeader)],
+            Temperature = AtLeastOrDefault(0, parsed, _temperature),
+            TopP = Value(parsed, _topP) is > 0 and <= 1 and double topP ? topP : throw new BenchException($"--top-p {Value(parsed, _topP)}: give a share above 0, up to 1."),
             FlushCache = Value(parsed, _flushCache),
             KeepDetails = Value(parsed, _outputDetails),
             Tag = Value(parsed, _tag),
@@ -204,6 +225,8 @@ internal sealed class BenchOptions
         GspQuestionLen = AtLeastOrDefault(1, parsed, _gspQuestionLen),
         GspOutputLen = AtLeastOrDefault(1, parsed, _gspOutputLen),
         VocabSize = AtLeastOrDefault(2, parsed, _vocabSize),
+        TokenizePrompt = Value(parsed, _tokenizePrompt) && BenchBackend.Parse(Value(parsed, _backend)!).Api == BenchApi.Chat
+            ? throw new BenchException("--tokenize-prompt: the chat API takes no token ids. Use another --backend.") : Value(parsed, _tokenizePrompt),
     };
 
     private Uri[] BindProfileUrls(ParseResult parsed, string baseUrl)
@@ -216,6 +239,16 @@ internal sealed class BenchOptions
         if (workers.Length == 0) throw new BenchException("--profile with --pd-separated needs --profile-prefill-url or --profile-decode-url.");
         return [.. workers.Select(worker => ParseUrl("--profile-…-url", worker))];
     }
+
+    /// <summary>As bench_serving: a key becomes a bearer token, and API_KEY is the whole header.</summary>
+    private static string? Authorize(string? key)
+    {
+        key ??= Environment.GetEnvironmentVariable("OPENAI_API_KEY");
+        return string.IsNullOrEmpty(key) ? Environment.GetEnvironmentVariable("API_KEY") : $"Bearer {key}";
+    }
+
+    private static KeyValuePair<string, string> ParseHeader(string text) =>
+        text.IndexOf('=') is > 0 and int at ? new(text[..at].Trim(), text[(at + 1)..].Trim()) : throw new BenchException($"--header {text}: give Name=Value.");
 
     private static JsonObject? ParseExtra(string? text)
     {

@@ -41,14 +41,17 @@ internal static class SglangFlags
 
     public static void AddTo(Command command)
     {
-        foreach ((string name, string? harmless, string why) in Refused)
+        foreach ((string name, string? harmless, string why) in Refused) Refuse(command, name, harmless, $"{name} is not served: {why}.");
+    }
+
+    /// <summary>A hidden option that is an error, unless it has the one value that changes nothing.</summary>
+    internal static void Refuse(Command command, string name, string? harmless, string error)
+    {
+        Option<string[]> option = new(name) { Hidden = true, Arity = ArgumentArity.ZeroOrMore, AllowMultipleArgumentsPerToken = true };
+        option.Validators.Add(given =>
         {
-            Option<string[]> option = new(name) { Hidden = true, Arity = ArgumentArity.ZeroOrMore, AllowMultipleArgumentsPerToken = true };
-            option.Validators.Add(given =>
-            {
-                if (harmless is null || given.Tokens.Count != 1 || given.Tokens[0].Value != harmless) given.AddError($"{name} is not served: {why}.");
-            });
-            command.Add(option);
-        }
+            if (harmless is null || given.Tokens.Count != 1 || given.Tokens[0].Value != harmless) given.AddError(error);
+        });
+        command.Add(option);
     }
 }

@@ -51,6 +51,16 @@ public sealed class DatasetTests : IDisposable
     }
 
     [Fact]
+    public void Random_prompts_are_token_ids_when_asked_for_and_texts_of_a_file_cannot_be()
+    {
+        DatasetOptions options = new() { Name = "random", NumPrompts = 2, RandomInputLen = 9, RandomRangeRatio = 1, TokenizePrompt = true };
+
+        Assert.All(DatasetReader.Read(options), request => Assert.Equal(9, request.TokenIds!.Length));
+        foreach (DatasetOptions texts in new[] { options with { Path = "p" }, options with { Name = "sharegpt", Path = "p" }, options with { Name = "generated-shared-prefix" } })
+            Assert.Contains("--tokenize-prompt", Assert.Throws<BenchException>(() => DatasetReader.Read(texts)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Synthetic_text_is_sized_by_tokens_per_word()
     {
         DatasetOptions options = new() { Name = "random", NumPrompts = 1, RandomInputLen = 100, RandomRangeRatio = 1, TokensPerWord = 2 };

@@ -27,6 +27,23 @@ public sealed class OtherRunsTests
     }
 
     [Fact]
+    public void A_sweep_whose_points_differ_by_noise_alone_has_no_knee()
+    {
+        // Scaled to [0, 1] these bend at the third point; in milliseconds they are 40 +- 10, and each mean of two is uncertain by more than the 13 ms at the end.
+        VirtualTimeProvider time = new();
+        int[] ttftMs = [30, 50, 31, 49, 29, 51, 43, 63];
+        ScriptedServer server = new(time, (n, _) => Events.Tokens(n == 0 ? 1 : ttftMs[n - 1]));
+        BenchSettings settings = VirtualRun.Settings(2) with { PacingSlack = TimeSpan.Zero };
+        using BenchClient client = new(settings.ClientOptions(), server);
+
+        SweepOutcome outcome = VirtualRun.Wait(time, () =>
+            new SweepRun(settings, client, time, new VirtualRun.SilentObserver(), TimeSpan.Zero).RunAsync(SweepAxis.MaxConcurrency, [1, 2, 3, 4], CancellationToken.None));
+
+        Assert.Equal([40, 40, 40, 53], outcome.Points.Select(point => point.Outcome.Figures.Ttft.Mean));
+        Assert.Null(outcome.KneeIndex);
+    }
+
+    [Fact]
     public void Rates_of_a_sweep_keep_the_pattern_of_arrivals_and_infinity_is_allowed()
     {
         VirtualTimeProvider time = new();
@@ -99,6 +116,24 @@ public sealed class OtherRunsTests
         Assert.Equal(100, outcome.Quiet.Max);
         Assert.Equal(400, outcome.PromptTtftMs.Median);
         Assert.Equal((2, 0, 0), (outcome.UsableStreams, outcome.FailedStreams, outcome.FailedPrompts));
+    }
+
+    [Fact]
+    public void Isolation_warms_up_with_a_short_stream_and_a_long_prompt()
+    {
+        VirtualTimeProvider time = new();
+        ScriptedServer server = new(time, (_, _) => Events.Tokens(5));
+        BenchSettings settings = VirtualRun.Settings(1) with { WarmupRequests = 2 };
+        using BenchClient client = new(settings.ClientOptions(), server);
+        IsolationOptions options = new() { StreamInputTokens = 8, PromptTokens = 64 };
+
+        VirtualRun.Wait(time, async () =>
+        {
+            await new IsolationRun(settings, client, time, options).WarmUpAsync(CancellationToken.None);
+            return 0;
+        });
+
+        Assert.Equal([(8, 32), (64, 1), (8, 32), (64, 1)], server.Bodies.Select(body => (JsonNode.Parse(body)!["input_ids"]!.AsArray().Count, MaxNewTokens(body))));
     }
 
     [Fact]

@@ -30,6 +30,8 @@ internal sealed class ScriptedServer(TimeProvider time, Func<int, string, Script
 
     public List<string> Paths { get; } = [];
     public List<string> Bodies { get; } = [];
+    /// <summary>Of the requests to the generation route.</summary>
+    public List<Dictionary<string, string>> Headers { get; } = [];
 
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
@@ -43,6 +45,7 @@ internal sealed class ScriptedServer(TimeProvider time, Func<int, string, Script
         }
         string body = await request.Content!.ReadAsStringAsync(cancellationToken);
         Bodies.Add(body);
+        Headers.Add(request.Headers.ToDictionary(header => header.Key, header => string.Join(',', header.Value), StringComparer.OrdinalIgnoreCase));
         Script script = answer(_requests++, body);
         if (script.HeadAfterMs > 0) await Task.Delay(TimeSpan.FromMilliseconds(script.HeadAfterMs), time, cancellationToken);
         HttpResponseMessage response = new(script.Status) { Content = new StreamContent(new ScriptedBody(time, script)) };

@@ -73,6 +73,7 @@ internal static class VirtualRun
     {
         Backend = BenchBackend.Parse(backend),
         BaseUrl = new Uri("http://server.test"),
+        ReadyTimeout = TimeSpan.Zero,
         Dataset = new() { Name = "random-ids", NumPrompts = prompts, RandomInputLen = 7, RandomOutputLen = 3, RandomRangeRatio = 1 },
     };
 

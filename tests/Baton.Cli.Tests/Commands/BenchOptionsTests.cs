@@ -15,7 +15,11 @@ public sealed class BenchOptionsTests
         ("--base-url https://h --host x --port 9", s => s.BaseUrl, new Uri("https://h")),
         ("--host 0.0.0.0", s => s.BaseUrl, new Uri("http://127.0.0.1:30000")),
         ("--port 31", s => s.BaseUrl, new Uri("http://127.0.0.1:31")),
+        ("--host ::1 --port 7", s => s.BaseUrl, new Uri("http://[::1]:7")),
+        ("--ready-check-timeout-sec 3", s => s.ReadyTimeout, TimeSpan.FromSeconds(3)),
         ("--model m", s => s.Model, "m"),
+        ("--model m --served-model-name n", s => s.Model, "n"),
+        ("--header A=b C=d=e", s => string.Join(' ', s.Headers), "[A, b] [C, d=e]"),
         ("--dataset-name random-ids", s => s.Dataset.Name, "random-ids"),
         ("--dataset-path p.json", s => s.Dataset.Path, "p.json"),
         ("--num-prompts 3", s => s.Dataset.NumPrompts, 3),
@@ -45,7 +49,10 @@ public sealed class BenchOptionsTests
         ("--flush-cache", s => s.FlushCache, true),
         ("--output-details", s => s.KeepDetails, true),
         ("--tag t", s => s.Tag, "t"),
-        ("--api-key k", s => s.ApiKey, "k"),
+        ("--tokenize-prompt", s => s.Dataset.TokenizePrompt, true),
+        ("--temperature 0.5", s => s.Temperature, 0.5),
+        ("--top-p 0.9", s => s.TopP, 0.9),
+        ("--api-key k", s => s.Authorization, "Bearer k"),
         ("--request-timeout 1.5", s => s.RequestTimeout, TimeSpan.FromSeconds(1.5)),
         ("--slo-ttft 2s", s => s.Goals.Ttft, TimeSpan.FromSeconds(2)),
         ("--slo-itl 50ms", s => s.Goals.Itl, TimeSpan.FromMilliseconds(50)),
@@ -71,7 +78,7 @@ public sealed class BenchOptionsTests
     [Fact]
     public void No_flag_is_left_out_of_these_tests()
     {
-        IEnumerable<string> flags = CommandWith(new BenchOptions()).Options.Select(option => option.Name);
+        IEnumerable<string> flags = CommandWith(new BenchOptions()).Options.Where(option => !option.Hidden).Select(option => option.Name);
 
         Assert.Empty(flags.Except(Reaches.SelectMany(row => row.Typed.Split(' '))).Except(Outputs));
     }
@@ -89,6 +96,13 @@ public sealed class BenchOptionsTests
     [InlineData("--request-timeout 0", "--request-timeout 0: give a number above 0")]
     [InlineData("--request-rate 0", "--request-rate 0: give requests per second above 0, or inf")]
     [InlineData("--request-rate fast", "--request-rate fast")]
+    [InlineData("--ready-check-timeout-sec -1", "--ready-check-timeout-sec -1: give 0 or more")]
+    [InlineData("--header A", "--header A: give Name=Value")]
+    [InlineData("--top-p 0", "--top-p 0: give a share above 0")]
+    [InlineData("--temperature -1", "--temperature -1: give 0 or more")]
+    [InlineData("--backend vllm-chat --tokenize-prompt", "--tokenize-prompt: the chat API takes no token ids")]
+    [InlineData("--tokenizer t", "--tokenizer is not for baton bench: bench has no tokenizer")]
+    [InlineData("--mooncake-num-rounds 2", "--mooncake-num-rounds is not for baton bench")]
     [InlineData("--slo-ttft soon", "soon: give a duration such as 2s or 50ms")]
     [InlineData("--backend tgi", "--backend tgi: no such backend")]
     [InlineData("--base-url localhost:30000", "--base-url localhost:30000: an absolute http or https URL is needed")]
@@ -101,6 +115,34 @@ public sealed class BenchOptionsTests
     public void A_value_that_makes_no_sense_is_refused_by_its_flags_name(string typed, string says)
     {
         Assert.Contains(says, Refusal(typed), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_flag_of_bench_serving_that_would_change_nothing_is_taken()
+    {
+        Assert.Empty(CommandWith(new BenchOptions()).Parse("--mooncake-num-rounds 1 --gsp-group-distribution uniform --logprob-start-len -1".Split(' ')).Errors);
+    }
+
+    [Fact]
+    public void Every_flag_of_bench_serving_is_known()
+    {
+        // The newest bench_serving's parser, in its order.
+        string[] flags = """
+            --backend --base-url --host --port --ready-check-timeout-sec --dataset-name --dataset-path --dataset-offset --agentic-max-turns
+            --speed-bench-category --speed-bench-output-len --model --served-model-name --tokenizer --num-prompts --sharegpt-output-len
+            --sharegpt-context-len --random-input-len --random-output-len --random-range-ratio --image-count --image-resolution --random-image-count
+            --image-format --image-content --request-rate --use-trace-timestamps --max-concurrency --output-file --output-details --print-requests
+            --disable-tqdm --disable-stream --return-logprob --top-logprobs-num --token-ids-logprob --logprob-start-len --return-routed-experts
+            --cache-report --seed --disable-ignore-eos --temperature --top-p --extra-request-body --apply-chat-template --profile --plot-throughput
+            --profile-activities --profile-start-step --profile-steps --profile-num-steps --profile-by-stage --profile-stages --profile-output-dir
+            --profile-prefix --lora-name --lora-request-distribution --lora-zipf-alpha --prompt-suffix --pd-separated --profile-prefill-url
+            --profile-decode-url --flush-cache --flush-cache-timeout --warmup-requests --tokenize-prompt --gsp-num-groups --gsp-prompts-per-group
+            --gsp-system-prompt-len --gsp-question-len --gsp-output-len --gsp-range-ratio --gsp-fast-prepare --gsp-send-routing-key --gsp-num-turns
+            --gsp-ordered --gsp-group-distribution --gsp-zipf-alpha --mooncake-slowdown-factor --mooncake-num-rounds --mooncake-workload
+            --fake-prefill --tag --header
+            """.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+
+        Assert.Empty(flags.Except(CommandWith(new BenchOptions()).Options.Select(option => option.Name)));
     }
 
     [Theory]
