@@ -85,7 +85,7 @@ internal sealed record TtftPlan
             IsSimulated = false,
             Speedup = 1,
             Ranks = 2,
-            Rates = [4, 8, 12, double.PositiveInfinity],
+            Rates = [4, 8, 12, 16, double.PositiveInfinity],
             Requests = 100,
             ResultName = "ttft-demo-model",
             Lengths = new LengthDistribution.LogNormal(500, 1, 2000),

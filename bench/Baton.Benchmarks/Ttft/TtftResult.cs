@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Baton.Bench.Figures;
 using Baton.Simulation.Ttft;
 
 namespace Baton.Benchmarks.Ttft;
@@ -11,7 +12,7 @@ internal static class TtftResult
     /// <param name="rows">Of this run; with <see cref="TtftPlan.Append"/> those of the file stay, but for what was measured again.</param>
     public static void Write(TtftPlan plan, List<TtftRow> rows, string[] args)
     {
-        string command = $"dotnet build -c Release src/Baton.Cli && dotnet run -c Release --project bench/Baton.Benchmarks -- ttft {string.Join(' ', args)}".TrimEnd();
+        string command = $"dotnet build -c Release src/Baton.Cli && dotnet run -c Release --project bench/Baton.Benchmarks -- ttft {string.Join(' ', WithoutDetails(args))}".TrimEnd();
         object settings = new
         {
             prefill_ranks = plan.Ranks,
@@ -29,8 +30,22 @@ internal static class TtftResult
             note = "Milliseconds on the published scale, the real ones times the speedup. Reductions are against follow_bootstrap_room of the same runs. "
                 + "above_oracle compares with one central queue at the same arrivals, in the simulator: mean over the seeds, without_way after taking off what one request alone takes longer than its engines.",
             table = Table(plan, rows),
+            against_round_robin = rows.GroupBy(row => row.Method, StringComparer.Ordinal).Where(method => method.Key != "round_robin").Select(method => Against(method, rows)).OfType<object>().ToArray(),
             runs = rows,
         });
+    }
+
+    // Where the details went changes nothing in the result.
+    private static IEnumerable<string> WithoutDetails(string[] args) => args.Where((arg, i) => arg != "--details" && (i == 0 || args[i - 1] != "--details"));
+
+    /// <summary>Mean TTFT over round_robin's, run by run at the same arrivals; the interval is a bootstrap over the runs.</summary>
+    private static object? Against(IEnumerable<TtftRow> runs, List<TtftRow> all)
+    {
+        (TtftRow Run, TtftRow Turn)[] pairs = [.. runs.Join(all.Where(row => row.Method == "round_robin"), row => (row.Seed, row.Rate), row => (row.Seed, row.Rate), (run, turn) => (run, turn))];
+        if (pairs.Length == 0) return null;
+        double[] above = [.. pairs.Select(pair => 100 * ((pair.Run.MeanMs / pair.Turn.MeanMs) - 1))];
+        Estimate mean = BootstrapInterval.Difference(new double[above.Length], above, values => values.Mean, new Random(1));
+        return new { method = pairs[0].Run.Method, runs = above.Length, mean_above_percent = Math.Round(mean.Value, 2), low_95 = Math.Round(mean.Low, 2), high_95 = Math.Round(mean.High, 2) };
     }
 
     private static (List<TtftRow> Rows, string Command) Merge(TtftPlan plan, List<TtftRow> rows, string command, JsonElement settings)
