@@ -77,6 +77,20 @@ public sealed class HtmlAndSummaryTests
     }
 
     [Fact]
+    public void The_waterfall_has_the_slowest_ten_with_the_slowest_first()
+    {
+        VirtualTimeProvider time = new();
+        BenchOutcome outcome = VirtualRun.Serve(time, new ScriptedServer(time, (n, _) => Events.Tokens(100 + (10 * n), 5)), VirtualRun.Settings(13) with { WarmupRequests = 0 });
+
+        string page = HtmlReport.Write("", "", outcome);
+
+        string[] labels = [.. System.Text.RegularExpressions.Regex.Matches(page, ">#([0-9]+)<").Select(found => found.Groups[1].Value)];
+        Assert.Equal(["12", "11", "10", "9", "8", "7", "6", "5", "4", "3"], labels);
+        Assert.Contains("<title>to first token: 220.00 ms</title>", page, StringComparison.Ordinal);
+        Assert.Contains("<title>decode: 5.00 ms</title>", page, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_summary_shows_errors_waiting_ranks_and_the_slowest()
     {
         StringWriter text = new();
