@@ -30,7 +30,7 @@ public sealed class SweepRun(BenchSettings settings, BenchClient client, TimePro
         foreach (double load in loads)
         {
             BenchSettings at = axis == SweepAxis.RequestRate ? settings with { RequestRate = load } : settings with { MaxConcurrency = (int)load };
-            observer.OnPhase(axis == SweepAxis.RequestRate ? $"Rate {load} req/s" : $"Concurrency {load}");
+            observer.OnPhase(axis == SweepAxis.RequestRate ? $"Rate {Reports.PythonFormat.Float(load)} req/s" : $"Concurrency {load}");
             ServingRun run = new(at, client, time, observer);
             points.Add(new SweepPoint(load, await run.MeasureAsync(requests, payloads, run.Arrivals(requests), ct)));
             await Task.Delay(pause, time, ct);

@@ -76,7 +76,7 @@ internal sealed class BenchSweepCommand
         {
             ServingFigures of = outcome.Points[i].Outcome.Figures;
             table.AddRow(
-                $"{outcome.Points[i].Load}", $"{of.Completed}", $"{of.Issued - of.Completed}", $"{of.RequestThroughput:F2}", $"{of.OutputThroughput:F1}",
+                double.IsFinite(outcome.Points[i].Load) ? $"{outcome.Points[i].Load}" : "inf", $"{of.Completed}", $"{of.Issued - of.Completed}", $"{of.RequestThroughput:F2}", $"{of.OutputThroughput:F1}",
                 $"{of.Ttft.Mean:F2}", $"{of.Ttft.Percentile(99):F2}", $"{of.Itl.Percentile(99):F2}", $"{of.Queueing.Percentile(99):F2}",
                 $"{of.Lateness.Percentile(99):F2}{(outcome.Points[i].Outcome.IsLate ? " late!" : "")}", i == outcome.KneeIndex ? "<- knee" : "");
         }
