@@ -56,6 +56,26 @@ internal sealed class BatonStack : IAsyncDisposable
         }
     }
 
+    /// <summary>A unified worker with a router in front of it: two ways to the same ranks.</summary>
+    public static async Task<(BatonStack Stack, Uri Worker)> UnifiedBehindRouterAsync(string name, string[] worker)
+    {
+        int[] ports = FreePorts(2);
+        BatonStack stack = new(name, Loopback(ports[0]));
+        try
+        {
+            stack.Start(["serve", "--host", "127.0.0.1", "--port", $"{ports[1]}", "--log-level", "Warning", .. worker]);
+            await stack.WaitHealthyAsync(Loopback(ports[1]));
+            stack.Start(["router", "--host", "127.0.0.1", "--port", $"{ports[0]}", "--worker", $"{Loopback(ports[1])}".TrimEnd('/'), "--log-level", "Warning"]);
+            await stack.WaitHealthyAsync(stack.Url);
+            return (stack, Loopback(ports[1]));
+        }
+        catch
+        {
+            await stack.DisposeAsync();
+            throw;
+        }
+    }
+
     /// <summary>What else the machine did meanwhile: the kernel's load averages, in its own words. On two cores, more than 2 means that others wanted them too.</summary>
     public static string LoadAverage() => File.Exists("/proc/loadavg") ? File.ReadAllText("/proc/loadavg").Trim() : "unknown";
 

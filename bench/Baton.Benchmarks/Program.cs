@@ -7,6 +7,7 @@ using Baton.Benchmarks.Ttft;
 SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
 {
     ["bootstrap"] = BootstrapBenchmark.RunAsync,
+    ["compare"] = CompareBenchmark.RunAsync,
     [RouterMeasurement.Name] = RouterMeasurement.RunAsync,
     [RouterChaos.Name] = RouterChaos.RunAsync,
     ["decode-throughput"] = DecodeThroughput.Run,

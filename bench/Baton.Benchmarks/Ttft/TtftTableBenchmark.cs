@@ -97,7 +97,8 @@ internal static class TtftTableBenchmark
             LoadAverage = double.Parse(BatonStack.LoadAverage().Split(' ')[0], CultureInfo.InvariantCulture),
         };
         if (plan.DetailsPath is not null) WriteDetails(plan, row, outcome, same);
-        Console.WriteLine($"seed {seed}  rate {row.Rate,4}  {row.Method,-22} mean TTFT {row.MeanMs,9:F1}  p99 {row.P99Ms,9:F1}  simulated {row.SimulatedMeanMs,9:F1}  oracle {row.OracleMeanMs,9:F1} ({100 * ((row.MeanMs / row.OracleMeanMs) - 1),5:F1} %)  same rank {row.SameRank:F2}  max/mean {row.Imbalance:F2}  done {row.Completed}/{plan.Requests}  late p99 {row.LatenessP99Ms:F2} ms");
+        string beside = same is null ? "" : $"  simulated {row.SimulatedMeanMs,9:F1}  oracle {row.OracleMeanMs,9:F1} ({100 * ((row.MeanMs / row.OracleMeanMs) - 1),5:F1} %)  same rank {row.SameRank:F2}";
+        Console.WriteLine($"seed {seed}  rate {row.Rate,4}  {row.Method,-22} mean TTFT {row.MeanMs,9:F1}  p99 {row.P99Ms,9:F1}{beside}  max/mean {row.Imbalance:F2}  done {row.Completed}/{plan.Requests}  late p99 {row.LatenessP99Ms:F2} ms");
         return row;
     }
 
