@@ -19,6 +19,7 @@ internal static class RouterCommand
         RouterFlags flags = new();
         Command command = new("router", "Routes requests to pairs of prefill and decode workers (SGLang's or Baton's), or to unified workers.");
         foreach (Option flag in flags.All) command.Add(flag);
+        SglangFlags.AddTo(command, SglangFlags.OfRouter);
         command.SetAction((parse, ct) => RunAsync(flags, parse, time, ct));
         return command;
     }
@@ -35,7 +36,7 @@ internal static class RouterCommand
             }
             LogLevel level = parse.GetValue(flags.LogLevel);
             bool json = parse.GetValue(flags.LogJson);
-            ulong seed = parse.GetValue(flags.Seed) ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
+            ulong seed = options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
             InlineSockets.Enable();
             using IDisposable? export = RouterTelemetry.Start(parse.GetValue(flags.EnableTrace), parse.GetValue(flags.OtlpEndpoint)!);
             await using RouterServer server = new(options, workers, time, seed, logging =>
@@ -50,12 +51,13 @@ internal static class RouterCommand
         }
         catch (Exception e) when (e is FormatException or ArgumentException or JsonException or CryptographicException)
         {
-            await Console.Error.WriteLineAsync(e.Message);
+            // Without the name of a parameter of ours, which nobody can look up.
+            await Console.Error.WriteLineAsync(e.Message.Split(" (Parameter '")[0]);
             return ExitCodes.BadArguments;
         }
         catch (Exception e) when (e is IOException or SocketException)
         {
-            await Console.Error.WriteLineAsync($"Cannot listen on {parse.GetValue(flags.Host)}:{parse.GetValue(flags.Port)}: {e.Message}");
+            await Console.Error.WriteLineAsync($"Cannot listen: {e.Message}");
             return ExitCodes.PortTaken;
         }
     }

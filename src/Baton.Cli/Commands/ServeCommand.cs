@@ -22,7 +22,7 @@ internal static class ServeCommand
     {
         Command command = new("serve", "Serves a model: the native and the OpenAI API, unified or as the prefill or decode half of a pair.");
         foreach (Option flag in All) command.Add(flag);
-        SglangFlags.AddTo(command);
+        SglangFlags.AddTo(command, SglangFlags.OfServer);
         command.SetAction((parse, ct) => RunAsync(parse, time, ct));
         return command;
     }

@@ -2,14 +2,14 @@ using System.CommandLine;
 
 namespace Baton.Cli.Commands;
 
-/// <summary>Flags of SGLang's server that a Baton worker cannot honour. They are known, so that they are refused with the reason and not as typos.</summary>
+/// <summary>Flags of SGLang's server and router that Baton cannot honour. They are known, so that they are refused with the reason and not as typos.</summary>
 internal static class SglangFlags
 {
     private const string OneProcess = "a Baton rank is one context in one process";
     private const string NoCache = "there is no prefix cache";
 
     /// <summary>Flag, the one value that changes nothing (null: none does), and why.</summary>
-    private static readonly (string Name, string? Harmless, string Why)[] Refused =
+    public static readonly IReadOnlyList<(string Name, string? Harmless, string Why)> OfServer =
     [
         ("--tp-size", "1", $"{OneProcess}; llama.cpp spreads layers over the GPUs it sees (--gpu-layers)"),
         ("--tensor-parallel-size", "1", $"{OneProcess}; llama.cpp spreads layers over the GPUs it sees (--gpu-layers)"),
@@ -39,9 +39,39 @@ internal static class SglangFlags
         ("--tool-call-parser", null, "tools are not served"),
     ];
 
-    public static void AddTo(Command command)
+    private const string Discovery = "workers come from flags, --workers-file (read again when it changes) and POST /workers";
+    private const string NoSuchPolicy = "that policy is not there";
+
+    public static readonly IReadOnlyList<(string Name, string? Harmless, string Why)> OfRouter =
+    [
+        ("--service-discovery", null, Discovery),
+        ("--selector", null, Discovery),
+        ("--prefill-selector", null, Discovery),
+        ("--decode-selector", null, Discovery),
+        ("--service-discovery-port", null, Discovery),
+        ("--service-discovery-namespace", null, Discovery),
+        ("--block-size", null, "cache_aware compares bytes, not blocks"),
+        ("--prefix-token-count", null, NoSuchPolicy),
+        ("--prefix-hash-load-factor", null, NoSuchPolicy),
+        ("--max-idle-secs", null, NoSuchPolicy),
+        ("--assignment-mode", null, NoSuchPolicy),
+        ("--least-load-mean-prefill-tokens", null, "a prompt's length is always known here"),
+        ("--dp-field", "routed_dp_rank", "workers that only know data_parallel_rank cannot be given a prefill rank of their own"),
+        ("--worker-startup-check-interval", null, "a worker that is not ready is asked five times a second"),
+        ("--remove-unhealthy-workers", null, "a worker that fails its checks stays known and comes back by itself; DELETE /workers/{id} removes it"),
+        ("--health-check-port", null, "health is asked where requests go"),
+        ("--rate-limit-tokens-per-second", null, "requests are limited by how many run: --max-concurrent-requests, --max-concurrent-per-key"),
+        ("--prometheus-host", null, "--prometheus-port listens on --host"),
+        ("--prometheus-duration-buckets", null, "the buckets are fixed, from 100 us to 120 s"),
+        ("--request-id-headers", null, "x-request-id is read, passed on and returned; --forward-header passes on others"),
+        ("--cors-allowed-origins", null, "put the router behind a server that knows your pages"),
+        ("--log-dir", null, "log lines go to the console"),
+        ("--dry-run", null, "use --check, or --print-config"),
+    ];
+
+    public static void AddTo(Command command, IReadOnlyList<(string Name, string? Harmless, string Why)> refused)
     {
-        foreach ((string name, string? harmless, string why) in Refused) Refuse(command, name, harmless, $"{name} is not served: {why}.");
+        foreach ((string name, string? harmless, string why) in refused) Refuse(command, name, harmless, $"{name} is not served: {why}.");
     }
 
     /// <summary>A hidden option that is an error, unless it has the one value that changes nothing.</summary>

@@ -25,6 +25,8 @@ public sealed record WorkerSpec
     /// <exception cref="FormatException">Not a base URL; the text says what is wrong with it.</exception>
     public static Uri ParseUrl(string text)
     {
+        // The next flag, mistyped: as a host it would be waited for.
+        if (text.StartsWith('-')) throw new FormatException($"'{text}' is neither a worker URL nor a flag that is known.");
         string full = text.Contains("://", StringComparison.Ordinal) ? text : "http://" + text;
         if (!Uri.TryCreate(full, UriKind.Absolute, out Uri? url) || url.Scheme is not ("http" or "https"))
             throw new FormatException($"'{text}' is not a worker URL: write http://host:port.");

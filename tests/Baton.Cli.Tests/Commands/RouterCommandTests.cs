@@ -1,11 +1,15 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.Text.RegularExpressions;
 using Baton.Bench.Conformance;
 using Baton.Cli.Commands;
 using Baton.Core.Ids;
 using Baton.Router;
+using Baton.Testing;
 
 namespace Baton.Cli.Tests.Commands;
 
-public sealed class RouterCommandTests
+public sealed partial class RouterCommandTests
 {
     [Fact]
     public async Task Stopped_while_it_begins_to_listen_the_router_ends_in_order()
@@ -43,6 +47,58 @@ public sealed class RouterCommandTests
         Assert.Contains("worker: prefill http://p:1", text, StringComparison.Ordinal);
         Assert.All(["secret", "hidden", "third"], key => Assert.DoesNotContain(key, text, StringComparison.Ordinal));
     }
+
+    [Theory]
+    [InlineData("--port", "99999")]
+    [InlineData("--port", "abc")]
+    [InlineData("--retry-max-retries", "0")]
+    [InlineData("--cb-failure-threshold", "-3")]
+    [InlineData("--cache-threshold", "7")]
+    [InlineData("--retry-jitter-factor", "NaN")]
+    [InlineData("--queue-timeout-secs", "-5")]
+    [InlineData("--health-check-endpoint", "nope")]
+    [InlineData("--prometheus-port", "0")]
+    [InlineData("--tls-cert-path", "/nowhere.pem", "--tls-key-path", "/nowhere.pem")]
+    [InlineData("--service-discovery")]
+    [InlineData("--expose-rout")]
+    public async Task A_flag_with_nonsense_is_refused_by_name(params string[] flags)
+    {
+        using StringWriter said = new();
+        ParseResult parse = RouterCommand.Create(TimeProvider.System).Parse([.. flags, "--host", "127.0.0.1", "--prefill", "http://127.0.0.1:1"]);
+
+        int exit = await parse.InvokeAsync(new InvocationConfiguration { Error = said, Output = said });
+
+        if (parse.Errors.Count > 0) Assert.Contains(parse.Errors, e => e.Message.Contains(flags[0], StringComparison.Ordinal));
+        else Assert.Equal(ExitCodes.BadArguments, exit);
+    }
+
+    [Fact]
+    public void A_mistyped_flag_behind_a_worker_is_not_taken_for_another_worker()
+    {
+        ParseResult parse = RouterCommand.Create(TimeProvider.System).Parse(["--prefill", "http://127.0.0.1:1", "--expose-rout"]);
+
+        Assert.Contains(parse.Errors, e => e.Message.Contains("--expose-rout", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task The_document_lists_every_flag_in_the_words_of_the_help()
+    {
+        RootCommand root = new("baton") { RouterCommand.Create(TimeProvider.System) };
+        ((HelpAction)root.Options.OfType<HelpOption>().Single().Action!).MaxWidth = int.MaxValue;
+        using StringWriter help = new();
+        await root.Parse(["router", "--help"]).InvokeAsync(new InvocationConfiguration { Output = help });
+        string document = await File.ReadAllTextAsync(Path.Combine(RepositoryRoot.Path, "docs", "router.md"));
+
+        IEnumerable<string> served = HelpLine().Matches(help.ToString()).Select(m => $"| `{InTable(m, "flag")}{InTable(m, "words")}` | {InTable(m, "text")} |");
+
+        Assert.Equal(served, document.Split("\n## Flags\n")[1].Split('\n').Where(line => line.StartsWith("| `--", StringComparison.Ordinal)));
+    }
+
+    private static string InTable(Match match, string group) => match.Groups[group].Value.TrimEnd().Replace("|", "\\|", StringComparison.Ordinal);
+
+    // A value's name says nothing new; a choice of words does.
+    [GeneratedRegex(@"^  (?<flag>--[a-z-]+)((?<words> <[^>]*\|[^>]*>)| <[^>]*>)? {2,}(?<text>.*)$", RegexOptions.Multiline | RegexOptions.ExplicitCapture, 1000)]
+    private static partial Regex HelpLine();
 
     private static Task<int> RunAsync(string[] args) => RouterCommand.Create(TimeProvider.System).Parse(args).InvokeAsync();
 }
