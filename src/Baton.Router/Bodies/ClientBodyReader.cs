@@ -204,7 +204,12 @@ public static class ClientBodyReader
         private static bool TakeAnyTrue(ref Utf8JsonReader json)
         {
             json.Read();
-            if (json.TokenType != JsonTokenType.StartArray) return json.TokenType == JsonTokenType.True;
+            if (json.TokenType != JsonTokenType.StartArray)
+            {
+                bool value = json.TokenType == JsonTokenType.True;
+                json.Skip();
+                return value;
+            }
             bool any = false;
             while (json.Read() && json.TokenType != JsonTokenType.EndArray)
             {

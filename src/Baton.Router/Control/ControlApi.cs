@@ -44,9 +44,14 @@ internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegT
         {
             await handler(context);
         }
-        catch (Exception e) when (e is FormatException or JsonException)
+        catch (FormatException e)
         {
             await FailAsync(context, 400, "invalid_request", e.Message);
+        }
+        catch (JsonException e)
+        {
+            // Its text names types of ours; the path is what the caller knows.
+            await FailAsync(context, 400, "invalid_request", e.Path is { Length: > 1 } path ? $"{path[2..]} is not of the kind that belongs there." : "The body must be a JSON object.");
         }
     }
 
@@ -64,7 +69,7 @@ internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegT
             Url = query["url"],
             ApiKey = query["api_key"].Count > 0 ? query["api_key"][0] : null,
             WorkerType = query["worker_type"].Count > 0 ? query["worker_type"][0] : null,
-            BootstrapPort = int.TryParse(query["bootstrap_port"], out int port) ? port : null,
+            BootstrapPort = query["bootstrap_port"].Count == 0 ? null : int.TryParse(query["bootstrap_port"], out int port) ? port : throw new FormatException($"bootstrap_port is {query["bootstrap_port"]}: a port is 1 to 65535."),
         };
         Worker? worker = control.Add(body.ToSpec());
         if (worker is null) await FailAsync(context, 409, "duplicate_worker", $"{body.Url} is registered already.");
@@ -121,7 +126,7 @@ internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegT
                 await Reply.JsonAsync(context, 202, Accepted(worker, $"It takes nothing new; {worker.InFlight} requests run."), RouterJson.Default.WorkerAccepted);
                 return;
             case ("POST", "resume"):
-                if (worker.Status == WorkerStatus.Draining) worker.Status = WorkerStatus.NotReady;
+                if (worker.Status is WorkerStatus.Draining or WorkerStatus.Failed) worker.Status = WorkerStatus.NotReady;
                 await Reply.JsonAsync(context, 202, Accepted(worker, "It takes requests once its health check passes."), RouterJson.Default.WorkerAccepted);
                 return;
             default:
@@ -140,6 +145,7 @@ internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegT
         }
         WorkerRole role = WorkerRegistration.ParseRole(request.NewRole ?? throw new FormatException("new_role is missing."));
         if (role == WorkerRole.Unified) throw new FormatException("new_role must be prefill or decode.");
+        if (request.DrainTimeoutSecs is < 0 or > 86400) throw new FormatException($"drain_timeout_secs is {request.DrainTimeoutSecs}: give 0 to 86400.");
         TimeSpan limit = TimeSpan.FromSeconds(request.DrainTimeoutSecs ?? 300);
         (int Status, string Text)? refused = await control.SwitchRoleAsync(worker, role, request.BootstrapPort, request.Drain ?? true, limit, context.RequestAborted);
         if (refused is { } why) await FailAsync(context, why.Status, "role_switch_failed", why.Text);
@@ -156,7 +162,7 @@ internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegT
             try
             {
                 WorkerAnswer answer = await http.CallAsync(HttpMethod.Post, worker.Url + path, worker.Spec.ApiKey, null, context.RequestAborted);
-                return new BroadcastRow { Url = worker.Url, Status = answer.Status, Message = FailureMapping.ExtractMessage(answer.Body) };
+                return new BroadcastRow { Url = worker.Url, Status = answer.Status, Message = WorkerWords.Read(answer.Body).Message };
             }
             catch (LegException e)
             {

@@ -147,8 +147,9 @@ public sealed class FleetControl(PdRouter router, HttpLegTransport http, RouterO
             using JsonDocument? document = answer.Body.Length > 0 && answer.Body[0] == '{' ? JsonDocument.Parse(answer.Body) : null;
             JsonElement root = document?.RootElement ?? default;
             bool success = answer.IsOk && !(root.ValueKind == JsonValueKind.Object && root.TryGetProperty("success", out JsonElement ok) && ok.ValueKind == JsonValueKind.False);
-            bool safe = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("safe_to_restore", out JsonElement restore) && restore.ValueKind == JsonValueKind.True;
-            return (success, $"{answer.Status} {Errors.FailureMapping.ExtractMessage(answer.Body)}", safe);
+            // A worker without that route did nothing.
+            bool safe = answer.Status is 404 or 405 or 501 || root.ValueKind == JsonValueKind.Object && root.TryGetProperty("safe_to_restore", out JsonElement restore) && restore.ValueKind == JsonValueKind.True;
+            return (success, $"{answer.Status} {Errors.WorkerWords.Read(answer.Body).Message}", safe);
         }
         catch (Exception e) when (e is LegException or JsonException)
         {

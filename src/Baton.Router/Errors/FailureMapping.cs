@@ -1,5 +1,4 @@
-using System.Text;
-using System.Text.Json;
+using Baton.Core.Failures;
 using Baton.Core.Ids;
 
 namespace Baton.Router.Errors;
@@ -7,14 +6,11 @@ namespace Baton.Router.Errors;
 /// <summary>Turns what a leg answered, or how it broke, into the one error that the client sees.</summary>
 public static class FailureMapping
 {
-    /// <summary>Of a worker's error body so much is read and passed on.</summary>
-    public const int MessageBytes = 4096;
-
     /// <summary>A leg answered with something other than 2xx.</summary>
     public static RouterError FromStatus(ErrorLeg leg, string worker, int status, ReadOnlySpan<byte> body, TimeSpan? retryAfter = null)
     {
         string name = Name(leg);
-        string text = ExtractMessage(body);
+        WorkerWords words = WorkerWords.Read(body);
         (int mapped, string code) = status switch
         {
             400 => (400, $"{name}_bad_request"),
@@ -25,11 +21,14 @@ public static class FailureMapping
             >= 400 and < 500 => (status, $"{name}_error"),
             _ => (502, $"{name}_error"),
         };
-        return new RouterError(mapped, code, $"The {name} worker {worker} answered {status}: {text}")
+        return new RouterError(mapped, code, $"The {name} worker {worker} answered {status}: {words.Message}")
         {
             Leg = leg,
             Worker = worker,
-            IsRetryable = IsRetryable(mapped) && !IsContextLength(text),
+            Param = words.Param,
+            WorkerCode = words.Code,
+            WorkerType = words.Type,
+            IsRetryable = IsRetryable(mapped) && !IsContextLength(words.Message) && !IsContextLength(words.Code ?? ""),
             // A worker that says when to come back is busy, not broken; a 4xx is the client's.
             IsWorkerFault = status is < 200 or >= 500 && !(status == 503 && retryAfter is not null),
             RetryAfter = retryAfter,
@@ -68,32 +67,26 @@ public static class FailureMapping
         text.Contains("context length", StringComparison.OrdinalIgnoreCase) || text.Contains("context_length", StringComparison.OrdinalIgnoreCase)
         || text.Contains("prompt_too_long", StringComparison.Ordinal);
 
-    /// <summary><c>error.message</c>, then <c>message</c>, then <c>detail</c>, then the raw text.</summary>
-    public static string ExtractMessage(ReadOnlySpan<byte> body)
+    /// <summary>Which step between the halves failed, by the worker's own code or SGLang's words; null when it says neither.</summary>
+    public static HandoverFailure? HandoverOf(RouterError error)
     {
-        if (body.IsEmpty) return "(no body)";
-        try
+        FailureReason reason = FailureReasons.All.FirstOrDefault(row => row.Code == error.WorkerCode)?.Reason ?? FailureReason.None;
+        return reason switch
         {
-            Utf8JsonReader reader = new(body);
-            using JsonDocument document = JsonDocument.ParseValue(ref reader);
-            JsonElement root = document.RootElement;
-            if (root.ValueKind == JsonValueKind.Object)
-            {
-                if (root.TryGetProperty("error", out JsonElement error))
-                {
-                    if (error.ValueKind == JsonValueKind.String) return error.GetString()!;
-                    if (error.ValueKind == JsonValueKind.Object && Text(error, "message") is { } inner) return inner;
-                }
-                if ((Text(root, "message") ?? Text(root, "detail")) is { } outer) return outer;
-            }
-        }
-        catch (JsonException)
-        {
-            // Not JSON, or cut at the limit: the raw text is the message.
-        }
-        return Encoding.UTF8.GetString(body[..Math.Min(body.Length, MessageBytes)]);
+            FailureReason.BootstrapTimeout or FailureReason.ResolveTimeout or FailureReason.BootstrapUnreachable or FailureReason.UnknownRoom or FailureReason.RankConflict => HandoverFailure.Bootstrap,
+            FailureReason.TransferTimeout or FailureReason.LinkLost or FailureReason.TransferCorrupt or FailureReason.PeerMismatch => HandoverFailure.Transfer,
+            _ when error.Message.Contains("bootstrap failed", StringComparison.OrdinalIgnoreCase) => HandoverFailure.Bootstrap,
+            _ when error.Message.Contains("transfer failed", StringComparison.OrdinalIgnoreCase) => HandoverFailure.Transfer,
+            _ => null,
+        };
     }
+}
 
-    private static string? Text(JsonElement element, string name) =>
-        element.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+/// <summary>A failure between the two halves of a request.</summary>
+public enum HandoverFailure
+{
+    /// <summary>They did not find each other.</summary>
+    Bootstrap,
+    /// <summary>The KV cache did not arrive.</summary>
+    Transfer,
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Baton.Core.Ids;
 
 namespace Baton.Router.Errors;
@@ -26,6 +27,11 @@ public sealed record RouterError(int Status, string Code, string Message)
     public int Attempts { get; init; }
     /// <summary>The worker is to blame: its breaker counts it. Never true for what the client or the router did.</summary>
     public bool IsWorkerFault { get; init; }
+    /// <summary>The field of the client's body that a worker objects to, in the worker's words.</summary>
+    public string? Param { get; init; }
+    /// <summary>The worker's own <c>error.code</c> and <c>error.type</c>, where it has them: clients that know the worker's codes find them there.</summary>
+    public string? WorkerCode { get; init; }
+    public string? WorkerType { get; init; }
     /// <summary>For the <c>Retry-After</c> header.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
@@ -37,6 +43,9 @@ public sealed record RouterError(int Status, string Code, string Message)
             Type = ReasonPhrase(Status),
             Code = Code,
             Message = Message,
+            Param = Param,
+            WorkerCode = WorkerCode,
+            WorkerType = WorkerType,
             Leg = Leg switch { ErrorLeg.Prefill => "prefill", ErrorLeg.Decode => "decode", _ => "router" },
             Worker = Worker,
             Room = Room?.Value.ToString(),
@@ -81,6 +90,10 @@ internal sealed record ErrorBody
     public string? Param { get; init; }
     public required string Leg { get; init; }
     public string? Worker { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? WorkerCode { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? WorkerType { get; init; }
     /// <summary>A string: rooms exceed what a browser's numbers hold.</summary>
     public string? Room { get; init; }
     public required bool Retryable { get; init; }

@@ -45,7 +45,7 @@ internal static class SoftAbort
     private static string? FromItem(ReadOnlySpan<byte> item)
     {
         Range error = JsonPlaces.Find(item, "error");
-        if (!JsonPlaces.IsEmpty(error) && item[error.Start.Value] == '{') return Errors.FailureMapping.ExtractMessage(item);
+        if (!JsonPlaces.IsEmpty(error) && item[error.Start.Value] == '{') return Errors.WorkerWords.Read(item).Message;
         Range type = JsonPlaces.Find(item, "meta_info", "finish_reason", "type");
         if (!item[type].SequenceEqual("\"abort\""u8)) return null;
         Range message = JsonPlaces.Find(item, "meta_info", "finish_reason", "message");

@@ -97,6 +97,23 @@ public sealed class ClientBodyTests
         Assert.Equal("b", facts.Model);
     }
 
+    [Theory]
+    [InlineData("return_logprob")]
+    [InlineData("stream")]
+    [InlineData("model")]
+    [InlineData("echo")]
+    [InlineData("priority")]
+    [InlineData("logprobs")]
+    [InlineData("sampling_params")]
+    [InlineData("stream_options")]
+    [InlineData("rid")]
+    public void A_value_of_another_kind_than_expected_is_passed_on_whole(string name)
+    {
+        string json = $$"""{"{{name}}":{"text":[1],"bootstrap_room":7},"text":"x"}""";
+
+        Assert.Equal(json, Leg(Read(json)));
+    }
+
     [Fact]
     public void A_sample_of_n_has_n_one_its_own_seed_and_its_own_rid()
     {

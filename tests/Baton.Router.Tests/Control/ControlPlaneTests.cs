@@ -50,6 +50,46 @@ public sealed class ControlPlaneTests
         Assert.Empty(harness.Server.Router.Fleet.Now.All);
     }
 
+    [Theory]
+    [InlineData("/workers", """{"url":5}""", "url")]
+    [InlineData("/workers", "[]", "JSON object")]
+    [InlineData("/add_worker?url=http://h:1&bootstrap_port=abc", "", "bootstrap_port")]
+    [InlineData("/pd_role_switch", """{"worker_url":"w1","new_role":"decode","drain_timeout_secs":-1}""", "drain_timeout_secs")]
+    [InlineData("/pd_role_switch", """{"worker_url":"w1","new_role":"decode","drain_timeout_secs":1e300}""", "drain_timeout_secs")]
+    public async Task Nonsense_to_the_control_plane_is_400_in_the_callers_words(string path, string body, string word)
+    {
+        await using ScriptedWorker prefill = new(Ok);
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], []);
+
+        using HttpResponseMessage answer = await harness.PostAsync(path, body);
+        string? error = Json(await answer.Content.ReadAsStringAsync()).GetProperty("error").GetString();
+
+        Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
+        Assert.Contains(word, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("Baton.", error, StringComparison.Ordinal);
+        Assert.Single(harness.Server.Router.Fleet.Now.All);
+    }
+
+    [Fact]
+    public async Task A_worker_that_cannot_switch_roles_goes_on_as_before_and_one_that_failed_to_can_be_resumed()
+    {
+        await using ScriptedWorker prefill = new(e => e.RespondAsync(404, "{}"));
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [], new RouterOptions { HealthSuccessThreshold = 1 });
+        Worker worker = harness.Server.Router.Fleet.Now.Prefill[0];
+        const string body = """{"worker_url":"w1","new_role":"decode"}""";
+
+        using HttpResponseMessage without = await harness.PostAsync("/pd_role_switch", body);
+        WorkerStatus after404 = worker.Status;
+        prefill.OnRequest = e => e.RespondAsync(500, "{}");
+        using HttpResponseMessage failed = await harness.PostAsync("/pd_role_switch", body);
+        WorkerStatus after500 = worker.Status;
+        (await harness.PostAsync("/workers/w1/resume", "")).Dispose();
+
+        Assert.Equal((HttpStatusCode.BadGateway, WorkerStatus.Ready), (without.StatusCode, after404));
+        Assert.Equal((HttpStatusCode.BadGateway, WorkerStatus.Failed), (failed.StatusCode, after500));
+        await RouterHarness.Until(() => worker.Status == WorkerStatus.Ready, "the resumed worker is ready");
+    }
+
     [Fact]
     public async Task A_drained_worker_takes_nothing_new_until_it_is_resumed()
     {

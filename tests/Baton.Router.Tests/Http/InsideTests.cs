@@ -69,8 +69,30 @@ public sealed class InsideTests
         Assert.Contains("baton_dp_rank_mismatch_total 1", metrics, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("""{"error":{"message":"text: must be a string.","type":"invalid_request_error","code":"invalid_request","param":"text"}}""", "text", "invalid_request", "invalid_request_error")]
+    [InlineData("""{"object":"error","message":"text: must be a string.","type":"BadRequestError","param":null,"code":400}""", null, "400", "BadRequestError")]
+    [InlineData("""{"detail":"text: must be a string."}""", null, null, null)]
+    public async Task What_a_worker_says_of_a_bad_request_reaches_the_client(string words, string? param, string? code, string? type)
+    {
+        await using ScriptedWorker prefill = new(e => e.RespondAsync(400, words)), decode = new(e => e.HangAsync());
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode]);
+
+        using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"text":5}""");
+        JsonElement error = await ErrorOf(answer);
+
+        Assert.Equal((HttpStatusCode.BadRequest, "prefill_bad_request"), (answer.StatusCode, error.GetProperty("code").GetString()));
+        Assert.EndsWith("text: must be a string.", error.GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.Equal((param, code, type), (error.GetProperty("param").GetString(), Of("worker_code"), Of("worker_type")));
+
+        string? Of(string name) => error.TryGetProperty(name, out JsonElement value) ? value.GetString() : null;
+    }
+
     [Fact]
     public void A_rank_is_no_part_of_a_workers_address() => Assert.Throws<FormatException>(() => WorkerSpec.ParseUrl("http://host@3:8080"));
+
+    [Fact]
+    public void A_mistyped_flag_is_no_worker() => Assert.Throws<FormatException>(() => WorkerSpec.ParseUrl("--expose-rout"));
 
     private static async Task HangThen(ScriptedExchange exchange, TaskCompletionSource closed)
     {
