@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text;
 using Baton.Core.Ids;
@@ -68,29 +69,41 @@ internal static class RouterMeasurement
 
     private readonly record struct Latencies(double P50, double P99);
 
-    /// <summary>Requests at fixed times whatever the answers do; a request that had to wait for a connection waits on the clock.</summary>
+    /// <summary>Requests at fixed times whatever the answers do; one that finds no free connection waits for it on the clock.</summary>
+    /// <remarks>
+    /// A thread that sleeps, not timers: those go by a clock of 4 ms steps and would send two at once every 4 ms, which measures how two
+    /// requests share two cores.
+    /// </remarks>
     private static async Task<Latencies> OpenLoopAsync(int port, string body, double seconds)
     {
         int total = (int)(Rate * seconds);
         double[] micros = new double[total];
-        int next = -1;
-        long start = Stopwatch.GetTimestamp();
-        await Task.WhenAll(Enumerable.Range(0, Connections).Select(async _ =>
+        Task[] asked = new Task[total];
+        using BlockingCollection<RawClient> idle = [];
+        for (int i = 0; i < Connections; i++) idle.Add(await RawClient.ConnectAsync(port, body));
+        Thread pace = new(() =>
         {
-            using RawClient client = await RawClient.ConnectAsync(port, body);
-            while (Interlocked.Increment(ref next) is var mine && mine < total)
+            long start = Stopwatch.GetTimestamp();
+            for (int i = 0; i < total; i++)
             {
-                TimeSpan due = TimeSpan.FromSeconds((double)mine / Rate);
-                TimeSpan wait = due - Stopwatch.GetElapsedTime(start);
-                // A timer is a millisecond late: latency is counted from the actual start, unless the start itself is overdue by more.
-                if (wait > TimeSpan.Zero) await Task.Delay(wait);
+                while (Stopwatch.GetElapsedTime(start).TotalSeconds * Rate < i) Thread.Sleep(1);
                 long began = Stopwatch.GetTimestamp();
-                await client.AskAsync();
-                micros[mine] = Stopwatch.GetElapsedTime(began).TotalMicroseconds;
+                asked[i] = AskAsync(idle.Take(), i, began);
             }
-        }));
+        });
+        pace.Start();
+        pace.Join();
+        await Task.WhenAll(asked);
+        foreach (RawClient client in idle) client.Dispose();
         Array.Sort(micros);
         return new Latencies(Math.Round(micros[total / 2], 1), Math.Round(micros[(int)(total * 0.99)], 1));
+
+        async Task AskAsync(RawClient client, int i, long began)
+        {
+            await client.AskAsync();
+            micros[i] = Stopwatch.GetElapsedTime(began).TotalMicroseconds;
+            idle.Add(client);
+        }
     }
 
     private static async Task<(double Rate, double AllocatedPerRequest)> SaturateAsync(int port, string body, double seconds)
