@@ -16,6 +16,7 @@ namespace Baton.Router;
 public sealed class PdRouter
 {
     private readonly CandidateRoll?[] _rolls = new CandidateRoll?[2];
+    private static readonly PolicyPick Nothing = new(0, "");
     private int _madeRolls;
     private readonly RouterOptions _options;
     private readonly RouterRandom _random;
@@ -61,11 +62,11 @@ public sealed class PdRouter
 
     private (Route? Route, RouterError? Error) ChooseAlone(in RouteQuery query, WorkerFleet.Snapshot fleet, TimeSpan now)
     {
-        (Candidate? prefill, Candidate? decode, RouterError? error, string p, string d) = Select(query, fleet, now, isDryRun: false);
+        (Candidate? prefill, Candidate? decode, RouterError? error, PolicyPick p, PolicyPick d) = Select(query, fleet, now, isDryRun: false);
         if (error is not null) return (null, error);
         BootstrapRoom[] rooms = prefill is null ? [] : new BootstrapRoom[query.Facts.SequenceCount];
         for (int i = 0; i < rooms.Length; i++) rooms[i] = _rooms.Draw(prefill!.Value.Rank, prefill.Value.Worker.DpSize, now);
-        return (new Route(prefill, decode!.Value, rooms, query.Facts.SequenceCount, query.Facts.PromptTokens, now) { PrefillBranch = p, DecodeBranch = d }, null);
+        return (new Route(prefill, decode!.Value, rooms, query.Facts.SequenceCount, query.Facts.PromptTokens, now) { PrefillPick = p, DecodePick = d }, null);
     }
 
     /// <summary>What <see cref="Choose"/> would do, with every candidate's score and every exclusion's reason. Changes nothing.</summary>
@@ -73,40 +74,40 @@ public sealed class PdRouter
     {
         WorkerFleet.Snapshot fleet = Fleet.Now;
         RouterError? unknown = RefuseModel(query.Facts, fleet);
-        (Candidate? prefill, Candidate? decode, RouterError? error, string p, string d) =
-            unknown is null ? Select(query, fleet, now, isDryRun: true) : (null, null, unknown, "", "");
+        (Candidate? prefill, Candidate? decode, RouterError? error, PolicyPick p, PolicyPick d) =
+            unknown is null ? Select(query, fleet, now, isDryRun: true) : (null, null, unknown, Nothing, Nothing);
         bool unified = IsUnified(fleet);
         return new RouteExplanation
         {
             Error = error,
-            Prefill = unified ? null : ExplainSide(WorkerRole.Prefill, PrefillPolicy, fleet.Prefill, query, prefill, p, now),
-            Decode = ExplainSide(unified ? WorkerRole.Unified : WorkerRole.Decode, DecodePolicy, unified ? fleet.Unified : fleet.Decode, query, decode, d, now),
+            Prefill = unified ? null : ExplainSide(WorkerRole.Prefill, PrefillPolicy, fleet.Prefill, query, prefill, p.Branch, now),
+            Decode = ExplainSide(unified ? WorkerRole.Unified : WorkerRole.Decode, DecodePolicy, unified ? fleet.Unified : fleet.Decode, query, decode, d.Branch, now),
         };
     }
 
-    private (Candidate? Prefill, Candidate? Decode, RouterError? Error, string PrefillBranch, string DecodeBranch) Select(
+    private (Candidate? Prefill, Candidate? Decode, RouterError? Error, PolicyPick Prefills, PolicyPick Decodes) Select(
         in RouteQuery query, WorkerFleet.Snapshot fleet, TimeSpan now, bool isDryRun)
     {
         // A unified worker does both phases; it is used when the fleet has no pair to offer.
         bool unified = IsUnified(fleet);
         List<Candidate> prefills = unified ? [] : Collect(fleet.Prefill, query, now, null, isDryRun);
-        if (!unified && prefills.Count == 0) return (null, null, None(WorkerRole.Prefill, fleet.Prefill), "", "");
+        if (!unified && prefills.Count == 0) return (null, null, None(WorkerRole.Prefill, fleet.Prefill), Nothing, Nothing);
         WorkerRole role = unified ? WorkerRole.Unified : WorkerRole.Decode;
         List<Candidate> decodes = Collect(fleet.Of(role), query, now, null, isDryRun);
-        if (decodes.Count == 0) return (null, null, None(role, fleet.Of(role)), "", "");
+        if (decodes.Count == 0) return (null, null, None(role, fleet.Of(role)), Nothing, Nothing);
 
-        (Candidate? prefill, string prefillBranch) = (null, "");
+        (Candidate? prefill, PolicyPick prefillPick) = (null, Nothing);
         if (!unified)
         {
-            (prefill, prefillBranch, RouterError? bad) = Pick(PrefillPolicy, WorkerRole.Prefill, prefills, query, query.PrefillRank, now, isDryRun);
-            if (bad is not null) return (null, null, bad, "", "");
+            (prefill, prefillPick, RouterError? bad) = Pick(PrefillPolicy, WorkerRole.Prefill, prefills, query, query.PrefillRank, now, isDryRun);
+            if (bad is not null) return (null, null, bad, Nothing, Nothing);
         }
-        if (query.KeepDecode is { } keep && decodes.Contains(keep)) return (prefill, keep, null, prefillBranch, "kept");
-        (Candidate? decode, string decodeBranch, RouterError? wrong) = Pick(DecodePolicy, role, decodes, query, query.DecodeRank, now, isDryRun);
-        return (prefill, decode, wrong, prefillBranch, decodeBranch);
+        if (query.KeepDecode is { } keep && decodes.Contains(keep)) return (prefill, keep, null, prefillPick, new PolicyPick(0, "kept"));
+        (Candidate? decode, PolicyPick decodePick, RouterError? wrong) = Pick(DecodePolicy, role, decodes, query, query.DecodeRank, now, isDryRun);
+        return (prefill, decode, wrong, prefillPick, decodePick);
     }
 
-    private (Candidate?, string, RouterError?) Pick(
+    private (Candidate?, PolicyPick, RouterError?) Pick(
         IRoutingPolicy policy, WorkerRole role, List<Candidate> candidates, in RouteQuery query, int? forcedRank, TimeSpan now, bool isDryRun)
     {
         using Activity? span = isDryRun ? null : RouterTrace.Source.StartActivity(role == WorkerRole.Prefill ? "select.prefill" : "select.decode");
@@ -115,13 +116,13 @@ public sealed class PdRouter
         {
             candidates = [.. candidates.Where(c => rank < c.Worker.DpSize).Select(c => new Candidate(c.Worker, rank)).Distinct()];
             if (rank < 0 || candidates.Count == 0)
-                return (null, "", new RouterError(400, "bad_dp_rank", $"Rank {rank} is outside [0, dp_size) of every {FailureMapping.Name(FailureMapping.LegOf(role))}."));
+                return (null, Nothing, new RouterError(400, "bad_dp_rank", $"Rank {rank} is outside [0, dp_size) of every {FailureMapping.Name(FailureMapping.LegOf(role))}."));
         }
         PolicyPick pick = policy.Pick(candidates, request);
         Candidate chosen = candidates[pick.Index];
         if (forcedRank is null && _options.DpMode == DpMode.TwoLevel) chosen = _ranks.Choose(chosen.Worker, role, isDryRun);
         span?.SetTag("policy", policy.Name).SetTag("branch", pick.Branch).SetTag("worker", chosen.Worker.Url).SetTag("rank", chosen.Rank);
-        return (chosen, pick.Branch, null);
+        return (chosen, pick, null);
     }
 
     private SideExplanation ExplainSide(
@@ -165,6 +166,16 @@ public sealed class PdRouter
         // Prefill and decode lists take turns; who comes second at the same moment makes it once more, which is harmless.
         _rolls[Interlocked.Increment(ref _madeRolls) & 1] = made;
         return made;
+    }
+
+    /// <summary>A model's name for metrics: what the fleet calls it, or <c>other</c>; clients cannot invent new values.</summary>
+    public string ModelTag(string? model)
+    {
+        if (model is null) return "default";
+        if (_options.ModelAliases.TryGetValue(model, out string? canonical)) model = canonical;
+        foreach (Worker worker in Fleet.Now.All)
+            if (worker.Serves(model)) return model;
+        return "other";
     }
 
     private static bool IsUnified(WorkerFleet.Snapshot fleet) => fleet.Prefill.Count == 0 && fleet.Decode.Count == 0 && fleet.Unified.Count > 0;

@@ -1,12 +1,18 @@
 using System.Diagnostics.Metrics;
 using Baton.Core.Ids;
+using Baton.Router.Bodies;
+using Baton.Router.Choice;
 using Baton.Router.Errors;
 using Baton.Router.Workers;
 
 namespace Baton.Router;
 
-/// <summary>Every instrument of the router, by its one name. Tags have few values: never a room, never a client.</summary>
-public sealed class RouterMetrics : IDisposable
+/// <summary>What a request's measurements are told apart by.</summary>
+/// <param name="Model">A name that the fleet knows, <c>default</c> or <c>other</c>: never a client's own invention.</param>
+public readonly record struct RequestTags(string Model, string Endpoint, bool Stream);
+
+/// <summary>Every instrument of the router, by its one name; docs/router.md lists them. Tags have few values: never a room, never a client.</summary>
+public sealed partial class RouterMetrics : IDisposable
 {
     public const string MeterName = "Baton.Router";
 
@@ -16,51 +22,59 @@ public sealed class RouterMetrics : IDisposable
         HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
     };
 
+    private static readonly InstrumentAdvice<double> Shares = new() { HistogramBucketBoundaries = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1] };
+
     // Tag values are objects: made once, not with every measurement.
-    private static readonly object True = true, False = false;
-    private static readonly object[] Statuses = [.. Enumerable.Range(0, 600).Select(status => (object)status)];
+    private static readonly object[] Numbers = [.. Enumerable.Range(0, 600).Select(number => (object)number)];
 
     private readonly Meter _meter = new(MeterName);
-    private readonly Counter<long> _requests, _errors, _responses, _branches, _workerErrors, _retries, _exhausted, _cancelled;
-    private readonly Histogram<double> _duration, _ttft, _prefill, _overhead, _queue;
+    private readonly PdRouter _router;
+    private readonly Counter<long> _httpRequests, _responses, _limited, _requests, _errors, _tokens;
+    private readonly Counter<long> _bootstrapFailures, _transferFailures, _branches, _selections, _workerErrors, _checks, _retries, _exhausted, _cancelled, _registered, _deregistered;
+    private readonly Histogram<double> _httpDuration, _duration, _ttft, _tpot, _stage, _pdTtft, _prefill, _overhead, _backoff, _sync, _hitShare;
     private int _active;
 
-    public RouterMetrics(PdRouter router)
+    /// <param name="openConnections">Of clients, now.</param>
+    public RouterMetrics(PdRouter router, Func<int> openConnections)
     {
-        _responses = _meter.CreateCounter<long>("baton.http.responses", description: "Answers, by path and status.");
-        _requests = _meter.CreateCounter<long>("baton.router.requests", description: "Requests for tokens, by endpoint.");
-        _errors = _meter.CreateCounter<long>("baton.router.request_errors", description: "Requests that ended with an error, by its code.");
+        _router = router;
+        _httpRequests = Counter("baton.http.requests", "Requests, by method and path.");
+        _responses = Counter("baton.http.responses", "Answers, by method, path and status.");
+        _httpDuration = Histogram("baton.http.request_duration", "First byte in to last byte out, of every path.");
+        _limited = Counter("baton.http.rate_limit", "Requests that asked for a place, by decision: admitted, queue_full, queue_timeout or left.");
+        _requests = Counter("baton.router.requests", "Requests for tokens.");
+        _errors = Counter("baton.router.request_errors", "Requests that ended with an error, by its code.");
         _duration = Histogram("baton.router.request_duration", "First byte in to last byte out.");
-        _ttft = Histogram("baton.router.ttft", "First byte in to decode's first byte.");
-        _prefill = Histogram("baton.pd.prefill_duration", "Prefill leg sent to its answer read.");
+        _ttft = Histogram("baton.router.ttft", "First byte in, without the queue, to decode's first byte.");
+        _tpot = Histogram("baton.router.tpot", "Streams: from the first byte to the last, for each token after the first.");
+        _tokens = Counter("baton.router.tokens", "Tokens that workers counted in their answers, by type: prompt or completion.");
+        _stage = Histogram("baton.router.stage_duration", "Steps of a request: read, queue, select, send, first_byte, relay.");
         _overhead = Histogram("baton.router.overhead", "First byte in to both legs handed to their connections, without the queue.");
-        _queue = Histogram("baton.router.queue_wait", "Waiting for a place under --max-concurrent-requests.");
-        _branches = _meter.CreateCounter<long>("baton.policy.branch", description: "Choices, by role, policy and the branch that decided.");
-        _workerErrors = _meter.CreateCounter<long>("baton.worker.errors", description: "Failed legs, by worker and error code.");
-        _retries = _meter.CreateCounter<long>("baton.worker.retries", description: "Attempts after the first.");
-        _exhausted = _meter.CreateCounter<long>("baton.worker.retries_exhausted", description: "Retryable failures that were not retried, by reason.");
-        _cancelled = _meter.CreateCounter<long>("baton.cancelled_legs", description: "Legs that the router cut, by leg and reason.");
-        LatePrefillFailures = _meter.CreateCounter<long>("baton.late_prefill_failures", description: "Prefill failures after decode's first byte.");
-        Truncated = _meter.CreateCounter<long>("baton.stream_truncated", description: "Decode streams that ended without their terminal event.");
-        RankMismatches = _meter.CreateCounter<long>("baton.dp_rank_mismatch", description: "Answers that named another rank than the one asked for.");
-        SoftAborts = _meter.CreateCounter<long>("baton.prefill_soft_abort", description: "Prefill answers of 200 whose finish reason is abort.");
-        MergeFailures = _meter.CreateCounter<long>("baton.merge_failures", description: "Answers passed on unmerged because a side was not as expected.");
-        Replays = _meter.CreateCounter<long>("baton.stale_replays", description: "Legs sent again because a kept-alive connection turned out closed.");
-        _meter.CreateObservableCounter("baton.room_collisions", () => router.RoomCollisions, description: "Rooms drawn again because they were still remembered.");
-        _meter.CreateObservableCounter("baton.panic_choices", () => router.PanicChoices, description: "Requests sent although every breaker of a role was open.");
-        _meter.CreateObservableGauge("baton.http.connections_active", () => Volatile.Read(ref _active), description: "Requests being answered now.");
-        _meter.CreateObservableGauge("baton.worker.pool_size", () => PoolSizes(router.Fleet.Now), description: "Workers, by role and status.");
-        PerWorker(router, "baton.worker.health", "1 when ready.", w => w.Status == WorkerStatus.Ready ? 1 : 0);
-        PerRank(router, "baton.worker.requests_active", "Sequences in flight.", r => r.Requests);
-        PerRank(router, "baton.dp_rank_tokens", "Estimated prompt tokens in flight.", r => r.PromptTokens);
-        PerRank(router, "baton.worker.cb_state", "Breaker: 0 closed, 1 open, 2 half-open.", r => (int)r.Breaker.State);
-        PerRank(router, "baton.worker.cb_consecutive_failures", "Failures in a row.", r => r.Breaker.ConsecutiveFailures);
-        PerRank(router, "baton.worker.cb_transitions", "Moves of the breaker since the start.", r => r.Breaker.Transitions);
-        PerRank(router, "baton.engine.running_requests", "By the rank's last report.", r => r.Report?.RunningRequests);
-        PerRank(router, "baton.engine.waiting_requests", "By the rank's last report.", r => r.Report?.WaitingRequests);
-        PerRank(router, "baton.engine.token_usage", "Share of KV cells in use, by the rank's last report.", r => r.Report?.TokenUsage);
-        PerRank(router, "baton.engine.gen_throughput", "Tokens per second, by the rank's last report.", r => r.Report?.GenThroughput);
-        PerRank(router, "baton.engine.cache_hit_rate", "By the rank's last report.", r => r.Report?.CacheHitRate);
+        _pdTtft = Histogram("baton.pd.ttft", "Legs sent to decode's first byte, by pair.");
+        _prefill = Histogram("baton.pd.prefill_duration", "Prefill leg sent to its answer read, by pair.");
+        _bootstrapFailures = Counter("baton.pd.bootstrap_failures", "Legs that failed because the halves did not find each other, by what the worker said.");
+        _transferFailures = Counter("baton.pd.kv_transfer_failures", "Legs that failed because the KV cache did not arrive, by what the worker said.");
+        _branches = Counter("baton.policy.branch", "Choices, by role, policy and the branch that decided.");
+        _hitShare = _meter.CreateHistogram("baton.cache_hit_chars_ratio", null, "cache_aware: share of the prompt by which a candidate was chosen, 0 when no match was long enough.", tags: null, Shares);
+        _selections = Counter("baton.worker.selection", "Choices, by worker, role, rank and policy.");
+        _workerErrors = Counter("baton.worker.errors", "Failed legs, by worker and error code.");
+        _checks = Counter("baton.worker.health_checks", "Health checks, by worker and result.");
+        _retries = Counter("baton.worker.retries", "Attempts after the first, by the role that failed the one before.");
+        _exhausted = Counter("baton.worker.retries_exhausted", "Retryable failures that were not retried, by reason.");
+        _backoff = Histogram("baton.worker.retry_backoff", "Waits before attempts after the first.");
+        _cancelled = Counter("baton.cancelled_legs", "Legs that the router cut, by leg and reason.");
+        _registered = Counter("baton.discovery.registrations", "Workers added, by source: cli, file or api.");
+        _deregistered = Counter("baton.discovery.deregistrations", "Workers removed, by source.");
+        _sync = Histogram("baton.discovery.sync_duration", "Readings of the workers file.");
+        LatePrefillFailures = Counter("baton.late_prefill_failures", "Prefill failures after decode's first byte.");
+        Truncated = Counter("baton.stream_truncated", "Decode streams that ended without their terminal event.");
+        RankMismatches = Counter("baton.dp_rank_mismatch", "Answers that named another rank than the one asked for.");
+        SoftAborts = Counter("baton.prefill_soft_abort", "Prefill answers of 200 whose finish reason is abort.");
+        MergeFailures = Counter("baton.merge_failures", "Answers passed on unmerged because a side was not as expected.");
+        Replays = Counter("baton.stale_replays", "Legs sent again because a kept-alive connection turned out closed.");
+        _meter.CreateObservableGauge("baton.http.connections_active", openConnections, description: "Connections of clients.");
+        _meter.CreateObservableGauge("baton.http.requests_active", () => Volatile.Read(ref _active), description: "Requests being answered now.");
+        ObserveFleet();
     }
 
     public Counter<long> LatePrefillFailures { get; }
@@ -74,54 +88,100 @@ public sealed class RouterMetrics : IDisposable
 
     public void Entered() => Interlocked.Increment(ref _active);
 
-    public void Answered(string path, int status)
+    public void Came(string method, string path) =>
+        _httpRequests.Add(1, Tag("method", method), Tag("path", path));
+
+    public void Answered(string method, string path, int status, TimeSpan took)
     {
         Interlocked.Decrement(ref _active);
-        _responses.Add(1, Tag("path", path), Tag("status", BoxOf(status)));
+        _responses.Add(1, Tag("method", method), Tag("path", path), Tag("status", BoxOf(status)));
+        _httpDuration.Record(took.TotalSeconds, Tag("method", method), Tag("path", path));
     }
 
-    public void Request(string endpoint, bool stream) => _requests.Add(1, Tag("endpoint", endpoint), Tag("stream", stream ? True : False));
+    /// <param name="decision"><c>admitted</c>, or why not.</param>
+    public void Limited(string decision) => _limited.Add(1, Tag("decision", decision));
 
-    public void Failed(string endpoint, RouterError error) => _errors.Add(1, Tag("endpoint", endpoint), Tag("error", error.Code));
+    public RequestTags TagsOf(RequestFacts facts) => new(_router.ModelTag(facts.Model), facts.Endpoint.Path, facts.Stream);
 
-    public void Finished(string endpoint, bool stream, TimeSpan duration) => _duration.Record(duration.TotalSeconds, Tag("endpoint", endpoint), Tag("stream", stream ? True : False));
+    public void Request(in RequestTags tags) => _requests.Add(1, Tag("model", tags.Model), Tag("endpoint", tags.Endpoint), Tag("stream", BoxOf(tags.Stream)));
 
-    public void FirstByte(string endpoint, TimeSpan since) => _ttft.Record(since.TotalSeconds, Tag("endpoint", endpoint));
+    public void Failed(in RequestTags tags, RouterError error) => _errors.Add(1, Tag("model", tags.Model), Tag("endpoint", tags.Endpoint), Tag("error", error.Code));
 
-    public void PrefillDone(TimeSpan took) => _prefill.Record(took.TotalSeconds);
+    public void Finished(in RequestTags tags, TimeSpan took) =>
+        _duration.Record(took.TotalSeconds, Tag("model", tags.Model), Tag("endpoint", tags.Endpoint), Tag("stream", BoxOf(tags.Stream)));
+
+    /// <param name="since">The request's first byte in, without the queue.</param>
+    /// <param name="sinceSent">Both legs sent.</param>
+    public void FirstByte(in RequestTags tags, Route route, TimeSpan since, TimeSpan sinceSent)
+    {
+        _ttft.Record(since.TotalSeconds, Tag("model", tags.Model), Tag("endpoint", tags.Endpoint), Tag("stream", BoxOf(tags.Stream)));
+        if (route.Prefill is { } prefill)
+            _pdTtft.Record(sinceSent.TotalSeconds, Tag("model", tags.Model), Tag("prefill", prefill.Worker.Url), Tag("decode", route.Decode.Worker.Url));
+        Stage("first_byte", sinceSent);
+    }
+
+    public void TimePerToken(in RequestTags tags, TimeSpan each) => _tpot.Record(each.TotalSeconds, Tag("model", tags.Model), Tag("endpoint", tags.Endpoint));
+
+    public void Tokens(in RequestTags tags, long prompt, long completion)
+    {
+        if (prompt > 0) _tokens.Add(prompt, Tag("model", tags.Model), Tag("endpoint", tags.Endpoint), Tag("type", "prompt"));
+        if (completion > 0) _tokens.Add(completion, Tag("model", tags.Model), Tag("endpoint", tags.Endpoint), Tag("type", "completion"));
+    }
+
+    public void Stage(string stage, TimeSpan took) => _stage.Record(took.TotalSeconds, Tag("stage", stage));
+
+    public void PrefillDone(in RequestTags tags, Route route, TimeSpan took) =>
+        _prefill.Record(took.TotalSeconds, Tag("model", tags.Model), Tag("prefill", route.Prefill!.Value.Worker.Url), Tag("decode", route.Decode.Worker.Url));
 
     public void LegsSent(TimeSpan since) => _overhead.Record(since.TotalSeconds);
 
-    public void Queued(TimeSpan waited) => _queue.Record(waited.TotalSeconds);
+    /// <summary>A leg failed, and its worker is named.</summary>
+    public void LegFailed(in RequestTags tags, Route route, RouterError error)
+    {
+        _workerErrors.Add(1, Tag("worker", error.Worker), Tag("role", FailureMapping.Name(error.Leg)), Tag("reason", error.Code));
+        if (route.Prefill is not { } prefill || FailureMapping.HandoverOf(error) is not { } failed) return;
+        (failed == HandoverFailure.Bootstrap ? _bootstrapFailures : _transferFailures)
+            .Add(1, Tag("model", tags.Model), Tag("prefill", prefill.Worker.Url), Tag("decode", route.Decode.Worker.Url));
+    }
 
-    public void Chosen(string role, string policy, string branch) => _branches.Add(1, Tag("role", role), Tag("policy", policy), Tag("branch", branch));
+    public void Chosen(WorkerRole role, string policy, in Candidate candidate, in PolicyPick pick)
+    {
+        string name = RoleName(role);
+        _branches.Add(1, Tag("role", name), Tag("policy", policy), Tag("branch", pick.Branch));
+        _selections.Add(1, Tag("worker", candidate.Worker.Url), Tag("role", name), Tag("rank", candidate.Rank is { } rank ? BoxOf(rank) : "none"), Tag("policy", policy));
+        if (pick.MatchedShare is { } share) _hitShare.Record(share, Tag("role", name));
+    }
 
-    public void WorkerError(string worker, string code) => _workerErrors.Add(1, Tag("worker", worker), Tag("reason", code));
+    public void HealthChecked(string worker, bool isGood) => _checks.Add(1, Tag("worker", worker), Tag("result", isGood ? "ok" : "failed"));
 
-    public void Retried(string leg) => _retries.Add(1, Tag("role", leg));
+    /// <param name="attempt">The number of the attempt that follows.</param>
+    public void Retried(ErrorLeg leg, string endpoint, int attempt, TimeSpan backoff)
+    {
+        _retries.Add(1, Tag("role", FailureMapping.Name(leg)), Tag("endpoint", endpoint), Tag("attempt", BoxOf(attempt)));
+        _backoff.Record(backoff.TotalSeconds, Tag("attempt", BoxOf(attempt)));
+    }
 
-    public void NotRetried(string why) => _exhausted.Add(1, Tag("reason", why));
+    public void NotRetried(ErrorLeg leg, string endpoint, string why) => _exhausted.Add(1, Tag("role", FailureMapping.Name(leg)), Tag("endpoint", endpoint), Tag("reason", why));
 
     public void Cancelled(string leg, string why) => _cancelled.Add(1, Tag("leg", leg), Tag("why", why));
 
+    public void Registered(WorkerSource source) => _registered.Add(1, Tag("source", source.Name));
+
+    public void Deregistered(WorkerSource source) => _deregistered.Add(1, Tag("source", source.Name));
+
+    public void Synced(TimeSpan took) => _sync.Record(took.TotalSeconds, Tag("source", WorkerSource.File.Name));
+
     public void Dispose() => _meter.Dispose();
-
-    private Histogram<double> Histogram(string name, string description) => _meter.CreateHistogram(name, "s", description, tags: null, Seconds);
-
-    private void PerWorker(PdRouter router, string name, string description, Func<Worker, double> read) => _meter.CreateObservableGauge(name,
-        () => router.Fleet.Now.All.Select(w => new Measurement<double>(read(w), Tag("worker", w.Url), Tag("role", RoleName(w.Role)))), description: description);
-
-    private void PerRank(PdRouter router, string name, string description, Func<RankState, double?> read) => _meter.CreateObservableGauge(name,
-        () => router.Fleet.Now.All.SelectMany(w => w.Ranks.Select((rank, i) => (w, i, value: read(rank)))).Where(x => x.value is not null)
-            .Select(x => new Measurement<double>(x.value!.Value, Tag("worker", x.w.Url), Tag("rank", x.i))), description: description);
-
-    private static IEnumerable<Measurement<int>> PoolSizes(WorkerFleet.Snapshot fleet) => fleet.All
-        .GroupBy(w => (w.Role, w.Status))
-        .Select(g => new Measurement<int>(g.Count(), Tag("role", RoleName(g.Key.Role)), Tag("status", g.Key.Status.ToString().ToLowerInvariant())));
 
     public static string RoleName(WorkerRole role) => role switch { WorkerRole.Prefill => "prefill", WorkerRole.Decode => "decode", _ => "regular" };
 
-    private static object BoxOf(int status) => (uint)status < Statuses.Length ? Statuses[status] : status;
+    private Counter<long> Counter(string name, string description) => _meter.CreateCounter<long>(name, description: description);
+
+    private Histogram<double> Histogram(string name, string description) => _meter.CreateHistogram(name, "s", description, tags: null, Seconds);
+
+    private static object BoxOf(int number) => (uint)number < Numbers.Length ? Numbers[number] : number;
+
+    private static string BoxOf(bool value) => value ? "true" : "false";
 
     private static KeyValuePair<string, object?> Tag(string name, object? value) => new(name, value);
 }

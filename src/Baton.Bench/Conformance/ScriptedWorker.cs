@@ -5,7 +5,7 @@ using System.Net.Sockets;
 namespace Baton.Bench.Conformance;
 
 /// <summary>A worker over a real socket that does what it is told: answers, streams, hangs, cuts, resets.</summary>
-/// <remarks>HTTP/1.1 with keep-alive. <c>/health</c>, <c>/server_info</c>, <c>/model_info</c> and <c>/v1/loads</c> are answered by themselves.</remarks>
+/// <remarks>HTTP/1.1 with keep-alive. <c>/health</c>, <c>/server_info</c>, <c>/model_info</c>, <c>/v1/loads</c> and <c>/metrics</c> are answered by themselves.</remarks>
 public sealed class ScriptedWorker : IAsyncDisposable
 {
     private readonly TcpListener _listener;
@@ -43,6 +43,9 @@ public sealed class ScriptedWorker : IAsyncDisposable
 
     /// <summary>The document of <c>/v1/loads</c>; null answers 404.</summary>
     public string? Loads { get; set; }
+
+    /// <summary>The text of <c>/metrics</c>; null answers 404.</summary>
+    public string? Metrics { get; set; }
 
     /// <summary>Closes the next kept connection that brings a data request, before any answer; fresh connections are served.</summary>
     public bool CloseNextUnanswered { get; set; }
@@ -144,6 +147,7 @@ public sealed class ScriptedWorker : IAsyncDisposable
         string path = exchange.Target.Split('?')[0];
         if (path == "/health") return OnHealth is { } health ? health(exchange) : exchange.RespondAsync(200, "");
         if (path == "/v1/loads") return Loads is { } loads ? exchange.RespondAsync(200, loads) : exchange.RespondAsync(404, "{}");
+        if (path == "/metrics") return Metrics is { } metrics ? exchange.RespondAsync(200, metrics) : exchange.RespondAsync(404, "{}");
         if (path is "/server_info" or "/get_server_info") return exchange.RespondAsync(200, ServerInfo);
         if (path is "/model_info" or "/get_model_info") return exchange.RespondAsync(200, """{"model_path":"scripted","is_generation":true}""");
         if (IsRecording) Seen.Enqueue(exchange);

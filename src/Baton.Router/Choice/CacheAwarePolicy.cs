@@ -26,15 +26,16 @@ public sealed class CacheAwarePolicy(PolicyOptions options) : IRoutingPolicy
         lock (_lock)
         {
             if (!_trees.TryGetValue(request.Facts.Model ?? "", out PrefixTree? tree)) _trees[request.Facts.Model ?? ""] = tree = new PrefixTree();
-            (int index, string branch) = (least, "imbalanced");
+            PolicyPick pick = new(least, "imbalanced");
             if (!imbalanced)
             {
                 (int matched, Candidate? owner) = tree.Match(text, candidates);
-                bool hit = owner is not null && text.Length > 0 && (double)matched / text.Length > options.CacheThreshold;
-                (index, branch) = hit ? (IndexOf(candidates, owner!.Value), "cache_hit") : (least, "cache_miss");
+                double share = text.Length > 0 ? (double)matched / text.Length : 0;
+                bool hit = owner is not null && share > options.CacheThreshold;
+                pick = hit ? new PolicyPick(IndexOf(candidates, owner!.Value), "cache_hit") { MatchedShare = share } : new PolicyPick(least, "cache_miss") { MatchedShare = 0 };
             }
-            if (!request.IsDryRun) Remember(tree, text, candidates[index], request.Now);
-            return new PolicyPick(index, branch);
+            if (!request.IsDryRun) Remember(tree, text, candidates[pick.Index], request.Now);
+            return pick;
         }
     }
 

@@ -36,4 +36,8 @@ public readonly record struct PolicyRequest(WorkerRole Role, RequestFacts Facts,
 
 /// <param name="Index">Of the chosen candidate.</param>
 /// <param name="Branch">Why, in one word or two: a value of the <c>branch</c> tag.</param>
-public readonly record struct PolicyPick(int Index, string Branch);
+public readonly record struct PolicyPick(int Index, string Branch)
+{
+    /// <summary>Share of the prompt that the candidate was sent before, 0 to 1; null where the policy does not look.</summary>
+    public double? MatchedShare { get; init; }
+}

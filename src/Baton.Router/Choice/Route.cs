@@ -45,10 +45,10 @@ public sealed class Route
 
     public BootstrapRoom? FirstRoom => Rooms.Count > 0 ? Rooms[0] : null;
 
-    /// <summary>Which branch of its policy chose each side.</summary>
-    public string PrefillBranch { get; init; } = "";
+    /// <summary>How its policy chose each side.</summary>
+    public PolicyPick PrefillPick { get; init; }
 
-    public string DecodeBranch { get; init; } = "";
+    public PolicyPick DecodePick { get; init; }
 
     /// <summary>Decode has begun to answer, so the prompt is computed: prefill's tokens are free for others, although its leg may end a step later.</summary>
     public void EndPrompt(TimeSpan now)

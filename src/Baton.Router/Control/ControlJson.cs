@@ -79,7 +79,8 @@ internal sealed record ReportedLoad
 {
     public int NumRunningReqs { get; init; }
     public int NumWaitingReqs { get; init; }
-    public long NumUsedTokens { get; init; }
+    /// <summary>Null when the worker only told a share.</summary>
+    public long? NumUsedTokens { get; init; }
     public double TokenUsage { get; init; }
     public long NumWaitingUncachedTokens { get; init; }
     public double GenThroughput { get; init; }

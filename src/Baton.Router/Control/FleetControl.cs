@@ -7,7 +7,8 @@ using Microsoft.Extensions.Logging;
 namespace Baton.Router.Control;
 
 /// <summary>Changes the fleet while it serves: adds, drains, removes, switches roles, and follows the workers file.</summary>
-public sealed class FleetControl(PdRouter router, HttpLegTransport http, RouterOptions options, TimeProvider time, ILogger<FleetControl> logger)
+public sealed class FleetControl(
+    PdRouter router, HttpLegTransport http, RouterOptions options, RouterMetrics metrics, TimeProvider time, ILogger<FleetControl> logger)
 {
     private static readonly TimeSpan DrainLook = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan FileLook = TimeSpan.FromSeconds(1);
@@ -16,10 +17,12 @@ public sealed class FleetControl(PdRouter router, HttpLegTransport http, RouterO
 
     private WorkerFleet Fleet => router.Fleet;
 
-    public Worker? Add(WorkerSpec spec)
+    /// <summary>Adds a worker, or returns null when the URL is there already.</summary>
+    public Worker? Add(WorkerSpec spec, WorkerSource source = WorkerSource.Api)
     {
-        Worker? worker = Fleet.Add(spec);
-        if (worker is not null) logger.FleetChanged(worker.Url, $"added as {spec.Role}");
+        if (Fleet.Add(spec, source) is not { } worker) return null;
+        metrics.Registered(source);
+        logger.FleetChanged(worker.Url, $"added as {spec.Role} ({source.Name})");
         return worker;
     }
 
@@ -50,6 +53,7 @@ public sealed class FleetControl(PdRouter router, HttpLegTransport http, RouterO
         worker.Status = WorkerStatus.Draining;
         if (!Fleet.Remove(worker)) return;
         Forget(worker);
+        metrics.Deregistered(worker.Source);
         logger.FleetChanged(worker.Url, $"removed with {cut} requests in flight");
     }
 
@@ -117,6 +121,7 @@ public sealed class FleetControl(PdRouter router, HttpLegTransport http, RouterO
     public string? Reload(CancellationToken ct)
     {
         if (options.WorkersFile is not { } file) return "no --workers-file was given";
+        long began = time.GetTimestamp();
         try
         {
             FileInfo info = new(file);
@@ -125,10 +130,10 @@ public sealed class FleetControl(PdRouter router, HttpLegTransport http, RouterO
             foreach (WorkerSpec spec in wanted)
             {
                 Worker? known = Fleet.Now.All.FirstOrDefault(w => w.Spec.Url == spec.Url);
-                if (known is null) logger.FleetChanged(Fleet.Add(spec, isFromFile: true)!.Url, $"added as {spec.Role} by {file}");
+                if (known is null) Add(spec, WorkerSource.File);
                 else if (!WorkersFile.AreSame(known.Spec, spec)) Change(known, spec);
             }
-            foreach (Worker gone in Fleet.Now.All.Where(w => w.IsFromFile && w.Status != WorkerStatus.Draining && !wanted.Any(s => s.Url == w.Spec.Url)))
+            foreach (Worker gone in Fleet.Now.All.Where(w => w.Source == WorkerSource.File && w.Status != WorkerStatus.Draining && !wanted.Any(s => s.Url == w.Spec.Url)))
                 _ = RemoveAsync(gone, drain: true, ct);
             return null;
         }
@@ -136,6 +141,10 @@ public sealed class FleetControl(PdRouter router, HttpLegTransport http, RouterO
         {
             logger.WorkersFileRefused(file, e.Message);
             return e.Message;
+        }
+        finally
+        {
+            metrics.Synced(time.GetElapsedTime(began));
         }
     }
 

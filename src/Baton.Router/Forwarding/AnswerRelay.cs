@@ -20,9 +20,12 @@ internal enum RelayEnd
 internal sealed class RankMismatchException(string message) : Exception(message);
 
 /// <summary>Passes decode's answer on: raw where it can, event by event or as a whole where something has to be merged or checked.</summary>
-internal sealed class AnswerRelay(AttemptContext attempt, IClientReply reply, TwoLegs legs, DecodeClock clock, DecodeHead first, byte[] buffer)
+internal sealed class AnswerRelay(AttemptContext attempt, IClientReply reply, TwoLegs legs, DecodeClock clock, DecodeHead first, byte[] buffer, TimeSpan sent)
 {
     private const int MaxMergedBytes = 128 * 1024 * 1024;
+    private readonly UsageScan _usage = new(attempt.Facts.Stream, attempt.Facts.IsBatch);
+    private TimeSpan _began;
+    private bool _isNoted;
     private readonly RankCheck? _ranks = attempt.Facts.Endpoint == DataEndpoint.Generate && attempt.Options.VerifyDpRank != VerifyMode.Off && attempt.Route.Decode.Rank is not null
         ? new RankCheck(attempt.Route.Decode.Rank, attempt.Route.Prefill?.Rank) : null;
 
@@ -31,15 +34,27 @@ internal sealed class AnswerRelay(AttemptContext attempt, IClientReply reply, Tw
     {
         bool strict = attempt.Options.VerifyDpRank == VerifyMode.Fail && _ranks is not null;
         IAnswerMerge? merge = attempt.NeedsPrefillAnswer ? await MergeAsync(prefill) : null;
-        if (merge is null && !strict) return await RelayRawAsync();
-        return attempt.Facts.Stream ? await RelayEventsAsync(merge, strict) : await RelayEditedAsync(merge, strict);
+        RelayEnd end = merge is null && !strict ? await RelayRawAsync()
+            : attempt.Facts.Stream ? await RelayEventsAsync(merge, strict) : await RelayEditedAsync(merge, strict);
+        if (end != RelayEnd.NotBegun) CountTokens();
+        return end;
+    }
+
+    private void CountTokens()
+    {
+        TimeSpan took = attempt.Now - _began;
+        attempt.Metrics.Stage("relay", took);
+        attempt.Metrics.Tokens(attempt.Tags, _usage.Prompt, _usage.Completion);
+        // The tokens of a batch come side by side: time per token is a matter of one sequence.
+        if (attempt.Facts is { Stream: true, IsBatch: false } && _usage.Completion > 1) attempt.Metrics.TimePerToken(attempt.Tags, took / (_usage.Completion - 1));
     }
 
     /// <summary>Decode's first byte goes out, unless prefill failed before it.</summary>
     private bool Begin(int? length)
     {
         if (!legs.Tell(LegEvent.DecodeFirstByte).HasFlag(LegAction.Relay)) return false;
-        attempt.FirstByte();
+        _began = attempt.Now;
+        attempt.Route.EndPrompt(_began);
         reply.Start(first.Response.StatusCode, AnswerHeaders.Of(attempt, first.Response, length));
         return true;
     }
@@ -56,21 +71,23 @@ internal sealed class AnswerRelay(AttemptContext attempt, IClientReply reply, Tw
         for (int length = first.Length; length > 0; length = await first.Response.ReadAsync(buffer, clock.ExpectProgress()))
         {
             if (stream) end.Look(buffer.AsSpan(0, length));
-            await reply.WriteAsync(buffer.AsMemory(0, length), clock.ExpectClient());
             // The terminal event: the client has everything. Nothing more of the body is waited for beyond what closes it.
-            if (whole || end.Seen) break;
+            await PassOnAsync(buffer.AsMemory(0, length), isEnd: end.Seen, isLast: whole || end.Seen);
+            if (whole || end.Seen) return RelayEnd.Whole;
         }
-        if (!stream) return RelayEnd.Whole;
-        if (!end.Seen) return RelayEnd.Truncated;
-        await FinishStreamAsync();
-        return RelayEnd.Whole;
+        return stream ? RelayEnd.Truncated : RelayEnd.Whole;
     }
 
-    private async Task FinishStreamAsync()
+    private async ValueTask PassOnAsync(ReadOnlyMemory<byte> bytes, bool isEnd, bool isLast)
     {
-        attempt.Route.EndDecode(LegOutcome.Success, attempt.Now);
-        await reply.CompleteAsync();
-        await TailReader.DrainAsync(first.Response, attempt.Time);
+        if (isEnd) attempt.Route.EndDecode(LegOutcome.Success, attempt.Now);
+        if (isEnd) await reply.FinishAsync(bytes, clock.ExpectClient());
+        else await reply.WriteAsync(bytes, clock.ExpectClient());
+        // The client has its bytes: what is noted here costs it nothing.
+        if (!_isNoted) attempt.NoteFirstByte(sent, _began);
+        _isNoted = true;
+        _usage.Look(bytes.Span, isLast);
+        if (isEnd) await TailReader.DrainAsync(first.Response, attempt.Time);
     }
 
     /// <summary>Takes the stream apart into events, edits those that need it, and passes each on.</summary>
@@ -90,10 +107,8 @@ internal sealed class AnswerRelay(AttemptContext attempt, IClientReply reply, Tw
                 if (!begun && !Begin(null)) return RelayEnd.NotBegun;
                 begun = true;
                 if (merge is not null && !done && data.Length > 0) sse = (byte[])[.. "data: "u8, .. Merge(merge, data.Span), .. "\n\n"u8];
-                await reply.WriteAsync(sse, clock.ExpectClient());
-                if (!done) continue;
-                await FinishStreamAsync();
-                return RelayEnd.Whole;
+                await PassOnAsync(sse, isEnd: done, isLast: done);
+                if (done) return RelayEnd.Whole;
             }
         }
         return RelayEnd.Truncated;
@@ -115,7 +130,7 @@ internal sealed class AnswerRelay(AttemptContext attempt, IClientReply reply, Tw
         if (strict && !_ranks!.SawDecodeRank) throw new RankMismatchException("meta_info names no dp_rank");
         ReadOnlyMemory<byte> answer = merge is null ? whole.WrittenMemory : Merge(merge, whole.WrittenSpan);
         if (!Begin(answer.Length)) return RelayEnd.NotBegun;
-        await reply.WriteAsync(answer, clock.ExpectClient());
+        await PassOnAsync(answer, isEnd: false, isLast: true);
         return RelayEnd.Whole;
     }
 

@@ -14,6 +14,7 @@ internal sealed record AttemptContext
     public required ILegTransport Transport { get; init; }
     public required RouterOptions Options { get; init; }
     public required RouterMetrics Metrics { get; init; }
+    public required RequestTags Tags { get; init; }
     public required TimeProvider Time { get; init; }
     public required ILogger Logger { get; init; }
     public required Route Route { get; init; }
@@ -42,11 +43,12 @@ internal sealed record AttemptContext
     /// <summary>A step of the request as a child of its span, whatever runs around it.</summary>
     public Activity? StartSpan(string name) => Span is null ? null : RouterTrace.Source.StartActivity(name, ActivityKind.Client, Span.Context);
 
-    /// <summary>Decode's first byte goes to the client.</summary>
-    public void FirstByte()
+    /// <summary>Decode's first byte went to the client.</summary>
+    /// <param name="sent">When both legs were sent.</param>
+    /// <param name="now">When the byte was there.</param>
+    public void NoteFirstByte(TimeSpan sent, TimeSpan now)
     {
-        Route.EndPrompt(Now);
-        Metrics.FirstByte(Facts.Endpoint.Path, Now - Head.ReceivedAt);
+        Metrics.FirstByte(Tags, Route, now - Head.ReceivedAt, now - sent);
         if (Span is null) return;
         using Activity? until = RouterTrace.Source.StartActivity("first_token", ActivityKind.Internal, Span.Context, startTime: new DateTimeOffset(Span.StartTimeUtc));
     }
@@ -64,7 +66,7 @@ internal sealed record AttemptContext
         if (!Head.HasAuthorization && worker.Spec.ApiKey is { } key) headers.Add(new("Authorization", "Bearer " + key));
         span?.SetTag("worker", worker.Url).SetTag("room", Route.FirstRoom?.Value.ToString()).SetTag("attempt", Attempt)
             .SetTag("rank", worker == Route.Decode.Worker ? Route.Decode.Rank : Route.Prefill?.Rank);
-        return new LegRequest(worker, Facts.Endpoint.Path, body, headers);
+        return new LegRequest(worker, worker.Target(Facts.Endpoint), body, headers);
     }
 
     public RouterError Blame(RouterError error) => error with { Room = Route.FirstRoom, Attempts = Attempt };

@@ -17,18 +17,18 @@ internal sealed class DecodeClock : IDisposable
     public DecodeClock(RouterOptions options, TimeProvider time, CancellationToken clientGone, CancellationToken shutdown)
     {
         (_options, _time, _start) = (options, time, time.GetTimestamp());
-        _timer = new CancellationTokenSource(options.RequestTimeout, time);
+        _timer = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
         _any = CancellationTokenSource.CreateLinkedTokenSource(_timer.Token, clientGone, shutdown);
         _shutdown = shutdown;
     }
 
     public CancellationToken Token => _any.Token;
 
-    /// <summary>Until decode's first byte: the TTFT deadline when there is one.</summary>
+    /// <summary>The leg was sent: until decode's first byte the TTFT deadline counts when there is one, and the whole request's.</summary>
     public void ExpectFirstByte()
     {
         _waitingFor = "its first byte";
-        if (_options.TtftTimeout > TimeSpan.Zero) _timer.CancelAfter(Least(_options.TtftTimeout));
+        _timer.CancelAfter(Least(_options.TtftTimeout > TimeSpan.Zero ? _options.TtftTimeout : _options.RequestTimeout));
     }
 
     /// <summary>From here to the next call no more than the stall deadline may pass.</summary>

@@ -11,8 +11,8 @@ public interface IClientReply
     /// <summary>Passes bytes on and waits until the client took enough of them: a slow client slows the caller down.</summary>
     ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken ct);
 
-    /// <summary>Everything was written: the client need not wait for what the router still has to do.</summary>
-    ValueTask CompleteAsync() => ValueTask.CompletedTask;
+    /// <summary>Passes the last bytes on together with the end: the client need not wait for what the router still has to do.</summary>
+    ValueTask FinishAsync(ReadOnlyMemory<byte> last, CancellationToken ct) => WriteAsync(last, ct);
 
     /// <summary>Closes the connection so that the client sees a broken answer, for a body that can be neither finished nor marked.</summary>
     void Abort();

@@ -25,6 +25,7 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
     /// <returns>Null when the client has its whole answer (or left); otherwise why not. Retryable only while no byte went to the client.</returns>
     public async Task<RouterError?> RunAsync(CancellationToken clientGone)
     {
+        TimeSpan began = attempt.Now;
         using DecodeClock clock = new(attempt.Options, attempt.Time, clientGone, attempt.Shutdown);
         byte[] buffer = ArrayPool<byte>.Shared.Rent(attempt.Facts.Stream ? StreamBytes : WholeBytes);
         using Activity? span = attempt.StartSpan("leg.decode");
@@ -33,8 +34,11 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
             // Prefill's bytes first: decode's leg is worth nothing without them. Nothing is awaited in between.
             Task<PrefillEnd> prefill = _prefill?.RunAsync() ?? Task.FromResult(PrefillEnd.None);
             Task<DecodeHead> decode = StartDecodeAsync(buffer, clock, span);
-            if (attempt.Attempt == 1) attempt.Metrics.LegsSent(attempt.Now - attempt.Head.ReceivedAt);
-            return await AnswerAsync(decode, prefill, FollowPrefillAsync(prefill, clock), buffer, clock, clientGone);
+            clock.ExpectFirstByte();
+            TimeSpan sent = attempt.Now;
+            attempt.Metrics.Stage("send", sent - began);
+            if (attempt.Attempt == 1) attempt.Metrics.LegsSent(sent - attempt.Head.ReceivedAt);
+            return await AnswerAsync(sent, decode, prefill, FollowPrefillAsync(prefill, clock), buffer, clock, clientGone);
         }
         finally
         {
@@ -61,14 +65,14 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
     }
 
     private async Task<RouterError?> AnswerAsync(
-        Task<DecodeHead> decode, Task<PrefillEnd> prefill, Task followed, byte[] buffer, DecodeClock clock, CancellationToken clientGone)
+        TimeSpan sent, Task<DecodeHead> decode, Task<PrefillEnd> prefill, Task followed, byte[] buffer, DecodeClock clock, CancellationToken clientGone)
     {
         try
         {
             DecodeHead first = await decode;
             await using ILegResponse response = first.Response;
             if (first.Error is { } refused) return await FailAsync(LegEvent.DecodeFailed, refused, prefill, followed);
-            AnswerRelay relay = new(attempt, reply, _legs, clock, first, buffer);
+            AnswerRelay relay = new(attempt, reply, _legs, clock, first, buffer, sent);
             switch (await relay.RunAsync(prefill))
             {
                 case RelayEnd.Truncated:
@@ -113,7 +117,7 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
         if (action == LegAction.None) return await PrefillsErrorAsync(prefill, followed);
 
         _decodeOutcome = error.IsWorkerFault ? LegOutcome.Failure : LegOutcome.Neutral;
-        attempt.Metrics.WorkerError(_decode.Worker.Url, error.Code);
+        attempt.Metrics.LegFailed(attempt.Tags, attempt.Route, error with { Worker = _decode.Worker.Url });
         if (action.HasFlag(LegAction.CancelPrefill)) _prefill?.Cancel("decode_failed");
         error = attempt.Blame(error) with { IsRetryable = error.IsRetryable && action.HasFlag(LegAction.FailWithDecode) };
         if (action.HasFlag(LegAction.CutStream)) await CutAsync(error);
@@ -142,7 +146,6 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
     private async Task<DecodeHead> StartDecodeAsync(byte[] buffer, DecodeClock clock, Activity? span)
     {
         LegBody body = LegBody.Write(attempt.Body, attempt.Edits, attempt.Pairing, _decode.Rank, attempt.Route.Prefill?.Rank);
-        clock.ExpectFirstByte();
         ILegResponse response = await attempt.Transport.SendAsync(attempt.Leg(_decode.Worker, body, span), clock.Token);
         try
         {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Baton.Core.Ids;
 using Baton.Router.Bodies;
 using Baton.Router.Choice;
 using Baton.Router.Errors;
@@ -32,35 +33,52 @@ public sealed class PdForwarder(
     public async Task ForwardAsync(ClientBody body, RequestHead head, IClientReply reply, CancellationToken clientGone)
     {
         RequestFacts facts = body.Facts;
-        string endpoint = facts.Endpoint.Path;
         using Activity? span = RouterTrace.StartRoute(head);
-        metrics.Request(endpoint, facts.Stream);
+        RequestTags tags = metrics.TagsOf(facts);
+        metrics.Request(tags);
         _budget.CountRequest(Now);
         TimeSpan queuedAt = Now;
-        RouterError? error = await _admission.EnterAsync(head.Priority, head.Tenant, clientGone);
+        RouterError? error = await EnterAsync(head, clientGone);
         if (error is null)
         {
             TimeSpan waited = Now - queuedAt;
-            metrics.Queued(waited);
             // The queue is not the router's own cost: overhead and TTFT begin behind it and in front of it.
             RequestHead admitted = head with { ReceivedAt = head.ReceivedAt + waited };
             try
             {
-                error = facts.SampleCount > 1 && facts.BestOf == 1 && options.SampleMode == SampleMode.Fanout
-                    ? await new SampleFanout(this, body, admitted, reply).RunAsync(clientGone)
-                    : await RunAsync(body, facts, null, admitted, reply, clientGone);
+                Task<RouterError?> running = facts.SampleCount > 1 && facts.BestOf == 1 && options.SampleMode == SampleMode.Fanout
+                    ? new SampleFanout(this, body, admitted, reply).RunAsync(clientGone)
+                    : RunAsync(body, facts, null, admitted, reply, clientGone);
+                metrics.Stage("read", queuedAt - head.ReceivedAt);
+                metrics.Stage("queue", waited);
+                error = await running;
             }
             finally
             {
                 _admission.Leave(head.Tenant);
             }
         }
-        metrics.Finished(endpoint, facts.Stream, Now - head.ReceivedAt);
+        metrics.Finished(tags, Now - head.ReceivedAt);
         if (error is null || clientGone.IsCancellationRequested) return;
-        metrics.Failed(endpoint, error);
+        metrics.Failed(tags, error);
         span?.SetTag("error", error.Code);
         if (!reply.HasStarted) await WriteErrorAsync(reply, error, head.RequestId, clientGone);
         else logger.StreamCut(head.RequestId, error.Code, error.Message);
+    }
+
+    private async ValueTask<RouterError?> EnterAsync(RequestHead head, CancellationToken clientGone)
+    {
+        try
+        {
+            RouterError? refused = await _admission.EnterAsync(head.Priority, head.Tenant, clientGone);
+            metrics.Limited(refused?.Code ?? "admitted");
+            return refused;
+        }
+        catch (OperationCanceledException)
+        {
+            metrics.Limited("left");
+            throw;
+        }
     }
 
     /// <summary>Attempts until one succeeds, the client has bytes, or nothing more may be tried. Every attempt has fresh rooms.</summary>
@@ -80,17 +98,22 @@ public sealed class PdForwarder(
                 PrefillRank = options.AllowClientRank ? head.PrefillRank : null,
                 DecodeRank = options.AllowClientRank ? head.DecodeRank : null,
             };
-            (Route? route, RouterError? refused) = router.Choose(query, Now);
+            TimeSpan asked = Now;
+            (Route? route, RouterError? refused) = router.Choose(query, asked);
             if (route is null) return last ?? refused;
+            TimeSpan chosen = Now;
+            Task<RouterError?> attempt = new PdAttempt(Context(body, facts, edits, head, route, number), reply).RunAsync(clientGone);
+            // Both legs are on their way: what is noted here costs no latency.
+            metrics.Stage("select", chosen - asked);
             CountChoice(route);
-            RouteEntry entry = journal.Add(head.RequestId, facts, route, number, Now);
-            RouterError? error = await new PdAttempt(Context(body, facts, edits, head, route, number), reply).RunAsync(clientGone);
+            RouteEntry entry = journal.Add(head.RequestId, facts, route, number, chosen);
+            RouterError? error = await attempt;
             entry.End(clientGone.IsCancellationRequested ? "client_gone" : error?.Code ?? "ok", Now);
             if (error is null || clientGone.IsCancellationRequested || reply.HasStarted || !error.IsRetryable) return error;
-            if (Delay(error, number, began) is not { } delay) return error;
+            if (Delay(error, facts.Endpoint, number, began) is not { } delay) return error;
 
             logger.Retrying(head.RequestId, number, error.Code, error.Message, delay.TotalMilliseconds);
-            metrics.Retried(FailureMapping.Name(error.Leg));
+            metrics.Retried(error.Leg, facts.Endpoint.Path, number + 1, delay);
             await Task.Delay(delay, time, clientGone);
             if ((error.Leg == ErrorLeg.Prefill ? route.Prefill?.Worker : route.Decode.Worker) is { } guilty) failed.Add(guilty);
             keepDecode = error.Leg == ErrorLeg.Prefill ? route.Decode : null;
@@ -108,6 +131,7 @@ public sealed class PdForwarder(
     private AttemptContext Context(ClientBody body, RequestFacts facts, ByteEdits? edits, RequestHead head, Route route, int number) => new()
     {
         Transport = transport,
+        Tags = metrics.TagsOf(facts),
         Options = options,
         Metrics = metrics,
         Time = time,
@@ -137,7 +161,7 @@ public sealed class PdForwarder(
     }
 
     /// <summary>How long to wait before the next attempt, or null when there is to be none.</summary>
-    private TimeSpan? Delay(RouterError error, int attempts, TimeSpan began)
+    private TimeSpan? Delay(RouterError error, DataEndpoint endpoint, int attempts, TimeSpan began)
     {
         RetryOptions retry = options.Retry;
         if (!retry.IsEnabled || attempts >= retry.MaxAttempts) return Refuse("attempts");
@@ -148,7 +172,7 @@ public sealed class PdForwarder(
 
         TimeSpan? Refuse(string why)
         {
-            metrics.NotRetried(why);
+            metrics.NotRetried(error.Leg, endpoint.Path, why);
             return null;
         }
     }
@@ -163,7 +187,7 @@ public sealed class PdForwarder(
 
     private void CountChoice(Route route)
     {
-        if (route.Prefill is not null) metrics.Chosen("prefill", router.PrefillPolicy.Name, route.PrefillBranch);
-        metrics.Chosen(route.Prefill is null ? "regular" : "decode", router.DecodePolicy.Name, route.DecodeBranch);
+        if (route.Prefill is { } prefill) metrics.Chosen(WorkerRole.Prefill, router.PrefillPolicy.Name, prefill, route.PrefillPick);
+        metrics.Chosen(route.Decode.Worker.Role, router.DecodePolicy.Name, route.Decode, route.DecodePick);
     }
 }

@@ -45,15 +45,17 @@ internal sealed class PrefillLegRunner(AttemptContext attempt, Candidate prefill
     public async Task<PrefillEnd> RunAsync()
     {
         using Activity? span = attempt.StartSpan("leg.prefill");
-        using CancellationTokenSource limit = new(attempt.Options.RequestTimeout, attempt.Time);
+        using CancellationTokenSource limit = new(Timeout.InfiniteTimeSpan, attempt.Time);
         _cut = limit.Cancel;
         TimeSpan sent = attempt.Now;
-        PrefillEnd end = await SendAsync(span, limit.Token);
+        Task<PrefillEnd> sending = SendAsync(span, limit.Token);
+        limit.CancelAfter(attempt.Options.RequestTimeout);
+        PrefillEnd end = await sending;
         LegOutcome outcome = end.Error is null ? LegOutcome.Success : end.Error.IsWorkerFault ? LegOutcome.Failure : LegOutcome.Neutral;
         attempt.Route.EndPrefill(outcome, attempt.Now);
-        if (end.Error is null) attempt.Metrics.PrefillDone(attempt.Now - sent);
+        if (end.Error is null) attempt.Metrics.PrefillDone(attempt.Tags, attempt.Route, attempt.Now - sent);
         else if (_cutBecause is not null) attempt.Metrics.Cancelled("prefill", _cutBecause);
-        else attempt.Metrics.WorkerError(prefill.Worker.Url, end.Error.Code);
+        else attempt.Metrics.LegFailed(attempt.Tags, attempt.Route, end.Error);
         span?.SetTag("error", end.Error?.Code);
         return end;
     }

@@ -43,8 +43,8 @@ public sealed class RouteEntry(long number, string requestId, RequestFacts facts
     public int PromptTokens => facts.PromptTokens;
     public string? Prefill => route.Prefill?.ToString();
     public string Decode => route.Decode.ToString();
-    public string PrefillBranch => route.PrefillBranch;
-    public string DecodeBranch => route.DecodeBranch;
+    public string PrefillBranch => route.PrefillPick.Branch;
+    public string DecodeBranch => route.DecodePick.Branch;
     /// <summary>A string: rooms exceed what a browser's numbers hold.</summary>
     public string? Room => route.FirstRoom?.Value.ToString();
     public int Attempt => attempt;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Baton.Router.Forwarding;
 using Microsoft.AspNetCore.Http;
 
@@ -21,7 +22,14 @@ internal sealed class HttpClientReply(HttpContext context) : IClientReply
         await context.Response.BodyWriter.WriteAsync(bytes, ct);
     }
 
-    public async ValueTask CompleteAsync() => await context.Response.CompleteAsync();
+    public async ValueTask FinishAsync(ReadOnlyMemory<byte> last, CancellationToken ct)
+    {
+        context.Response.BodyWriter.Write(last.Span);
+        // Completing takes no token: a client that does not read is let go of like this.
+        await using CancellationTokenRegistration giveUp = ct.UnsafeRegister(static context => ((HttpContext)context!).Abort(), context);
+        await context.Response.CompleteAsync();
+        ct.ThrowIfCancellationRequested();
+    }
 
     public void Abort() => context.Abort();
 }

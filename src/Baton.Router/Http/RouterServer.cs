@@ -9,6 +9,7 @@ using Baton.Router.Legs;
 using Baton.Router.Rooms;
 using Baton.Router.Workers;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -24,6 +25,10 @@ namespace Baton.Router.Http;
 /// <summary>The thin HTTP shell around <see cref="PdRouter"/>.</summary>
 public sealed class RouterServer : IAsyncDisposable
 {
+    // How much of one answer may wait for a slow client before decode's socket is left unread. Over plain HTTP/1.1 the transport's
+    // own buffer counts; Kestrel's limit of the same size is for what stands between: TLS and HTTP/2.
+    private const int ClientBufferBytes = 64 * 1024;
+
     private readonly WebApplication _app;
     private readonly RouterOptions _options;
     private readonly TimeProvider _time;
@@ -44,6 +49,7 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationTokenSource _cut = new();
     private Task _background = Task.CompletedTask;
+    private int _connections;
     private volatile bool _draining, _refusing;
 
     /// <param name="seed">Of rooms, random policies and request ids.</param>
@@ -53,23 +59,23 @@ public sealed class RouterServer : IAsyncDisposable
         _options = options = options.Effective();
         _time = time;
         _ids = new RouterRandom(~seed);
-        _app = BuildHost(options, logging);
+        _app = BuildHost(options, logging, CountAsync);
         ILoggerFactory loggers = _app.Services.GetRequiredService<ILoggerFactory>();
         _logger = loggers.CreateLogger<RouterServer>();
 
         WorkerFleet fleet = new(options.Breaker);
-        foreach (WorkerSpec spec in workers)
-            if (fleet.Add(spec) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.", nameof(workers));
         Router = new PdRouter(options, fleet, seed);
-        _metrics = new RouterMetrics(Router);
+        _metrics = new RouterMetrics(Router, () => Volatile.Read(ref _connections));
         _collector = new MetricsCollector(_metrics.Owns);
         _keys = new KeyRing(options.ApiKeys);
         _heads = new RequestHeads(options.ForwardHeaders, keepsAuthorization: !_keys.IsEmpty);
         _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1));
         RouteJournal journal = new();
         _forwarder = new PdForwarder(Router, _transport, options, _metrics, journal, time, seed + 1, loggers.CreateLogger<PdForwarder>()) { Shutdown = _cut.Token };
-        _control = new FleetControl(Router, _transport, options, time, loggers.CreateLogger<FleetControl>());
-        _monitor = new FleetMonitor(fleet, _transport, options, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget);
+        _control = new FleetControl(Router, _transport, options, _metrics, time, loggers.CreateLogger<FleetControl>());
+        foreach (WorkerSpec spec in workers)
+            if (_control.Add(spec, WorkerSource.CommandLine) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.");
+        _monitor = new FleetMonitor(fleet, _transport, options, _metrics, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget);
         _controlApi = new ControlApi(Router, _control, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
         _info = new InfoApi(Router, _transport);
         _routes = new RouteApi(Router, journal, _heads, time);
@@ -140,28 +146,37 @@ public sealed class RouterServer : IAsyncDisposable
         _cut.Dispose();
     }
 
-    private static WebApplication BuildHost(RouterOptions options, Action<ILoggingBuilder>? logging)
+    private static WebApplication BuildHost(RouterOptions options, Action<ILoggingBuilder>? logging, Func<ConnectionDelegate, ConnectionDelegate> count)
     {
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         // With a logger this category makes a span for every request, which nobody reads: the router has its own.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
+        // A host that cannot start throws as well: whoever starts it says so, once.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         logging?.Invoke(builder.Logging);
         // The code behind a request never blocks, so it may run where the bytes arrive: each hop to another thread costs a wake-up.
-        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true);
+        builder.WebHost.UseSockets(sockets =>
+        {
+            sockets.UnsafePreferInlineScheduling = true;
+            // A block of memory for each idle connection, and one system call less for each 4 KiB that arrive.
+            sockets.WaitForDataBeforeAllocatingBuffer = false;
+            sockets.MaxWriteBufferSize = ClientBufferBytes;
+        });
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = options.MaxPayloadSize;
-            // How much of one stream may wait for a slow client before decode's socket is left unread.
-            kestrel.Limits.MaxResponseBufferSize = 64 * 1024;
-            Listen(kestrel, options.Host, options.Port, options);
-            if (options.PrometheusPort is { } port) Listen(kestrel, options.Host, port, null);
+            kestrel.Limits.MaxResponseBufferSize = ClientBufferBytes;
+            // How long a client may take nothing is --stall-timeout-secs: one limit, one error.
+            kestrel.Limits.MinResponseDataRate = null;
+            Listen(kestrel, options.Host, options.Port, options, count);
+            if (options.PrometheusPort is { } port) Listen(kestrel, options.Host, port, null, count);
         });
         return builder.Build();
     }
 
-    private static void Listen(KestrelServerOptions kestrel, string host, int port, RouterOptions? tls)
+    private static void Listen(KestrelServerOptions kestrel, string host, int port, RouterOptions? tls, Func<ConnectionDelegate, ConnectionDelegate> count)
     {
         if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? address)) kestrel.Listen(address, port, Secure);
         else if (host == "localhost") kestrel.ListenLocalhost(port, Secure);
@@ -169,20 +184,56 @@ public sealed class RouterServer : IAsyncDisposable
 
         void Secure(ListenOptions listen)
         {
+            listen.Use(count);
             if (tls?.TlsCertPath is { } certificate) listen.UseHttps(X509Certificate2.CreateFromPemFile(certificate, tls.TlsKeyPath));
         }
     }
 
-    private Task HandleAsync(HttpContext context)
+    private ConnectionDelegate CountAsync(ConnectionDelegate next) => async connection =>
+    {
+        Interlocked.Increment(ref _connections);
+        try
+        {
+            await next(connection);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _connections);
+        }
+    };
+
+    private async Task HandleAsync(HttpContext context)
+    {
+        TimeSpan received = _time.GetElapsedTime(0);
+        (string method, string path) = PathTags.Of(context.Request);
+        _metrics.Entered();
+        try
+        {
+            Task handling = DispatchAsync(context, received);
+            // A request for tokens is on its way by now: what is noted here costs no latency.
+            _metrics.Came(method, path);
+            await handling;
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The client left; there is nobody to answer.
+        }
+        finally
+        {
+            _metrics.Answered(method, path, context.RequestAborted.IsCancellationRequested ? 499 : context.Response.StatusCode, _time.GetElapsedTime(0) - received);
+        }
+    }
+
+    private Task DispatchAsync(HttpContext context, TimeSpan received)
     {
         string path = context.Request.Path.Value ?? "/";
         if (context.Connection.LocalPort == _options.PrometheusPort && path != "/metrics")
             return Reply.ErrorAsync(context, new RouterError(404, "not_found", "This port serves /metrics only."));
         return (context.Request.Method, path) switch
         {
-            ("POST", "/v1/chat/completions") => ForwardAsync(context, DataEndpoint.Chat),
-            ("POST", "/v1/completions") => ForwardAsync(context, DataEndpoint.Completions),
-            ("POST" or "PUT", "/generate") => ForwardAsync(context, DataEndpoint.Generate),
+            ("POST", "/v1/chat/completions") => ForwardAsync(context, DataEndpoint.Chat, received),
+            ("POST", "/v1/completions") => ForwardAsync(context, DataEndpoint.Completions, received),
+            ("POST" or "PUT", "/generate") => ForwardAsync(context, DataEndpoint.Generate, received),
             ("GET", "/health" or "/liveness") => Reply.BytesAsync(context, 200, "{\"status\":\"ok\"}"u8.ToArray(), "application/json"),
             ("GET", "/readiness") => ReadinessAsync(context),
             ("GET", "/health_generate") => _info.HealthGenerateAsync(context),
@@ -206,28 +257,12 @@ public sealed class RouterServer : IAsyncDisposable
     private Task GuardedAsync(HttpContext context, Func<HttpContext, Task> handler) =>
         _keys.Admits(context.Request.Headers.Authorization, out _) ? handler(context) : Reply.ErrorAsync(context, Unauthorized());
 
-    private async Task ForwardAsync(HttpContext context, DataEndpoint endpoint)
+    private Task ForwardAsync(HttpContext context, DataEndpoint endpoint, TimeSpan received)
     {
-        TimeSpan received = _time.GetElapsedTime(0);
-        _metrics.Entered();
-        try
-        {
-            if (!_keys.Admits(context.Request.Headers.Authorization, out string? tenant)) await Reply.ErrorAsync(context, Unauthorized());
-            else if (_refusing)
-            {
-                context.Response.Headers.Connection = "close";
-                await Reply.ErrorAsync(context, new RouterError(503, "draining", "The router is shutting down. Send the request to another one.") { IsRetryable = true });
-            }
-            else await ForwardAdmittedAsync(context, endpoint, _heads.From(context.Request, $"req-{_ids.Next():x16}", tenant, received));
-        }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
-        {
-            // The client left; there is nobody to answer.
-        }
-        finally
-        {
-            _metrics.Answered(endpoint.Path, context.RequestAborted.IsCancellationRequested ? 499 : context.Response.StatusCode);
-        }
+        if (!_keys.Admits(context.Request.Headers.Authorization, out string? tenant)) return Reply.ErrorAsync(context, Unauthorized());
+        if (!_refusing) return ForwardAdmittedAsync(context, endpoint, _heads.From(context.Request, $"req-{_ids.Next():x16}", tenant, received));
+        context.Response.Headers.Connection = "close";
+        return Reply.ErrorAsync(context, new RouterError(503, "draining", "The router is shutting down. Send the request to another one.") { IsRetryable = true });
     }
 
     private async Task ForwardAdmittedAsync(HttpContext context, DataEndpoint endpoint, RequestHead head)

@@ -56,7 +56,7 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
 
     private async Task<ILegResponse> SendOnceAsync(LegRequest leg, LegContent content, CancellationToken ct)
     {
-        using HttpRequestMessage message = new(HttpMethod.Post, leg.Worker.Url + leg.Path);
+        using HttpRequestMessage message = new(HttpMethod.Post, leg.Target);
         message.Content = new KeptContent(content);
         foreach ((string name, string value) in leg.Headers) message.Headers.TryAddWithoutValidation(name, value);
         try

@@ -31,10 +31,9 @@ public interface ILegResponse : IAsyncDisposable
     ValueTask<int> ReadAsync(Memory<byte> into, CancellationToken ct);
 }
 
-/// <param name="Path">Path and query, beginning with a slash.</param>
 /// <param name="Body">Owned by the transport from here on: it disposes it when the bytes are sent.</param>
 /// <param name="Headers">To send besides content type and length.</param>
-public sealed record LegRequest(Worker Worker, string Path, LegBody Body, IReadOnlyList<KeyValuePair<string, string>> Headers);
+public sealed record LegRequest(Worker Worker, Uri Target, LegBody Body, IReadOnlyList<KeyValuePair<string, string>> Headers);
 
 /// <summary>A leg's connection failed.</summary>
 public sealed class LegException(string message, Exception? inner = null) : Exception(message, inner);

@@ -44,6 +44,8 @@ public sealed class CircuitBreaker(BreakerOptions options, Action<BreakerState>?
     private readonly Lock _lock = new();
     private readonly int[] _good = new int[Slots];
     private readonly int[] _bad = new int[Slots];
+    private readonly long[] _moves = new long[9];
+    private readonly long[] _outcomes = new long[3];
     private long _slot;
     private int _failures, _successes;
     private bool _probing;
@@ -55,10 +57,26 @@ public sealed class CircuitBreaker(BreakerOptions options, Action<BreakerState>?
     /// <summary>When it failed last; the panic choice takes the one that failed longest ago.</summary>
     public TimeSpan LastFailure { get; private set; } = TimeSpan.MinValue;
 
-    /// <summary>Moves between states since the start.</summary>
-    public long Transitions { get; private set; }
-
     public int ConsecutiveFailures => Volatile.Read(ref _failures);
+
+    /// <summary>Towards closing; 0 while closed.</summary>
+    public int ConsecutiveSuccesses => Volatile.Read(ref _successes);
+
+    /// <summary>The one probe of a half-open breaker is under way.</summary>
+    public bool IsProbing => Volatile.Read(ref _probing);
+
+    /// <summary>Moves between states since the start, those that happened.</summary>
+    public IEnumerable<(BreakerState From, BreakerState To, long Count)> Moves
+    {
+        get
+        {
+            for (int i = 0; i < _moves.Length; i++)
+                if (Volatile.Read(ref _moves[i]) is var count and > 0) yield return ((BreakerState)(i / 3), (BreakerState)(i % 3), count);
+        }
+    }
+
+    /// <summary>Legs that ended so, since the start.</summary>
+    public long Count(LegOutcome outcome) => Volatile.Read(ref _outcomes[(int)outcome]);
 
     /// <summary>Whether a request may go there now. Does not reserve the probe: see <see cref="Begin"/>.</summary>
     public bool Admits(TimeSpan now)
@@ -93,6 +111,7 @@ public sealed class CircuitBreaker(BreakerOptions options, Action<BreakerState>?
         lock (_lock)
         {
             if (wasProbe) _probing = false;
+            _outcomes[(int)outcome]++;
             if (outcome == LegOutcome.Neutral) return;
             Count(outcome == LegOutcome.Failure, now);
             if (outcome == LegOutcome.Failure) Failed(now);
@@ -135,11 +154,11 @@ public sealed class CircuitBreaker(BreakerOptions options, Action<BreakerState>?
 
     private void Move(BreakerState to)
     {
+        _moves[(int)_state * 3 + (int)to]++;
         _state = to;
         moved?.Invoke(to);
         _successes = 0;
         _probing = false;
-        Transitions++;
     }
 
     private bool RatioIsBad()

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Baton.Core.Ids;
 using Baton.Router.Legs;
@@ -8,7 +9,7 @@ namespace Baton.Router.Workers;
 /// <summary>Keeps the fleet's picture true: health, what each worker says about itself, how loaded its ranks are, and replaced processes.</summary>
 /// <param name="onReplaced">Called when another process answers at a worker's URL: policies forget what they knew of it.</param>
 public sealed class FleetMonitor(
-    WorkerFleet fleet, HttpLegTransport http, RouterOptions options, TimeProvider time, ILogger<FleetMonitor> logger, Action<Worker> onReplaced)
+    WorkerFleet fleet, HttpLegTransport http, RouterOptions options, RouterMetrics metrics, TimeProvider time, ILogger<FleetMonitor> logger, Action<Worker> onReplaced)
 {
     // A worker that is not ready is asked more often: nobody waits a whole interval for a router to notice that one came up.
     private static readonly TimeSpan PendingInterval = TimeSpan.FromMilliseconds(200);
@@ -18,7 +19,7 @@ public sealed class FleetMonitor(
     {
         public int Failures, Successes;
         public TimeSpan NextCheck, NextInfo, NextLoads;
-        public bool HasNoLoads, WarnedOfPlainDp;
+        public bool HasNoLoads, HasOnlyGauges, WarnedOfPlainDp;
         public string? InstanceId;
         public Task Running = Task.CompletedTask, Loading = Task.CompletedTask;
     }
@@ -60,13 +61,14 @@ public sealed class FleetMonitor(
     {
         string? problem = options.IsHealthCheckEnabled ? await ProbeAsync(worker, watch, ct) : null;
         if (ct.IsCancellationRequested) return;
+        if (options.IsHealthCheckEnabled) metrics.HealthChecked(worker.Url, problem is null);
         if (problem is null)
         {
             (watch.Successes, watch.Failures) = (watch.Successes + 1, 0);
             int needed = worker.Status == WorkerStatus.Pending ? 1 : options.HealthSuccessThreshold;
             if (worker.Status is WorkerStatus.Pending or WorkerStatus.NotReady && watch.Successes >= needed)
             {
-                watch.HasNoLoads = false;
+                watch.HasNoLoads = watch.HasOnlyGauges = false;
                 Move(worker, WorkerStatus.Ready, "its health check passed");
             }
         }
@@ -139,10 +141,18 @@ public sealed class FleetMonitor(
         try
         {
             long[] ownPromptTokens = [.. worker.Ranks.Select(rank => rank.PromptTokens)];
-            WorkerAnswer answer = await GetAsync(worker, "/v1/loads?include=core,disagg,queues,memory", either.Token);
-            if (answer.IsOk) LoadsDocument.Apply(answer.Body, worker, ownPromptTokens, Now);
-            // Older workers do not have it; asked again when the worker was away and came back.
-            else watch.HasNoLoads = answer.Status is 404 or 405 or 501;
+            if (!watch.HasOnlyGauges)
+            {
+                WorkerAnswer answer = await GetAsync(worker, "/v1/loads?include=core,disagg,queues,memory", either.Token);
+                if (answer.IsOk) LoadsDocument.Apply(answer.Body, worker, ownPromptTokens, Now);
+                // Older workers do not have it; asked again when the worker was away and came back.
+                watch.HasOnlyGauges = answer.Status is 404 or 405 or 501;
+            }
+            if (watch.HasOnlyGauges)
+            {
+                WorkerAnswer gauges = await GetAsync(worker, "/metrics", either.Token);
+                watch.HasNoLoads = !gauges.IsOk || !EngineGauges.Apply(Encoding.UTF8.GetString(gauges.Body), worker, Now);
+            }
         }
         catch (Exception e) when (e is LegException or OperationCanceledException or JsonException)
         {

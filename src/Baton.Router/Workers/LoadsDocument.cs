@@ -25,11 +25,30 @@ internal static class LoadsDocument
                 Number(load, "gen_throughput"), Number(load, "cache_hit_rate"))
             {
                 // What was sent while the answer was on its way counts as ours too: it would otherwise look like another router's for a whole interval.
+                KvTransferLatencyMs = Told(load, "kv_transfer_latency_ms"),
+                KvTransferSpeedGbS = Told(load, "kv_transfer_speed_gb_s"),
+                PrefillQueueRequests = Told(load, "prefill_queue_reqs") ?? Sum(Told(load, "prefill_bootstrap_queue_reqs"), Told(load, "prefill_inflight_queue_reqs")),
+                DecodeQueueRequests = Told(load, "decode_queue_reqs")
+                    ?? Sum(Told(load, "decode_prealloc_queue_reqs"), Told(load, "decode_transfer_queue_reqs"), Told(load, "decode_retracted_queue_reqs")),
                 OwnPromptTokens = Math.Max(rank < ownPromptTokens.Length ? ownPromptTokens[rank] : 0, worker.Ranks[rank].PromptTokens),
             };
         }
     }
 
-    private static double Number(JsonElement load, string name) =>
-        load.ValueKind == JsonValueKind.Object && load.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : 0;
+    private static double Number(JsonElement load, string name) => Member(load, name) ?? 0;
+
+    // Newer workers keep these figures in an object of their own.
+    private static double? Told(JsonElement load, string name) =>
+        Member(load, name) ?? (load.ValueKind == JsonValueKind.Object && load.TryGetProperty("disaggregation", out JsonElement inner) ? Member(inner, name) : null);
+
+    private static double? Sum(params ReadOnlySpan<double?> parts)
+    {
+        double? sum = null;
+        foreach (double? part in parts)
+            if (part is not null) sum = (sum ?? 0) + part;
+        return sum;
+    }
+
+    private static double? Member(JsonElement parent, string name) =>
+        parent.ValueKind == JsonValueKind.Object && parent.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : null;
 }

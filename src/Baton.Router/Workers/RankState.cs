@@ -60,14 +60,21 @@ public sealed class RankState
 
 /// <summary>One element of a worker's <c>/v1/loads</c>.</summary>
 /// <param name="At">When this router read it, on the router's clock.</param>
+/// <param name="UsedTokens">Null when the worker only told a share.</param>
 /// <param name="TokenUsage">Share of the KV cells in use, 0 to 1.</param>
 /// <param name="WaitingUncachedTokens">Prompt tokens there that are still to be computed, from all routers.</param>
 public sealed record RankReport(
-    TimeSpan At, int RunningRequests, int WaitingRequests, long UsedTokens, long MaxTokens, double TokenUsage,
+    TimeSpan At, int RunningRequests, int WaitingRequests, long? UsedTokens, long MaxTokens, double TokenUsage,
     long WaitingUncachedTokens, double GenThroughput, double CacheHitRate)
 {
     /// <summary>Prompt tokens that this router had in flight there when it asked: what it knows itself, and better.</summary>
     public long OwnPromptTokens { get; init; }
+
+    /// <summary>Null where the worker does not tell.</summary>
+    public double? KvTransferLatencyMs { get; init; }
+    public double? KvTransferSpeedGbS { get; init; }
+    public double? PrefillQueueRequests { get; init; }
+    public double? DecodeQueueRequests { get; init; }
 
     /// <summary>Prompt tokens still to be computed there for other routers.</summary>
     public long OthersWaitingTokens => Math.Max(0, WaitingUncachedTokens - OwnPromptTokens);

@@ -1,4 +1,5 @@
 using Baton.Core.Ids;
+using Baton.Router.Bodies;
 using Baton.Router.Trouble;
 
 namespace Baton.Router.Workers;
@@ -8,6 +9,7 @@ public sealed class Worker
 {
     private readonly Lock _lock = new();
     private readonly BreakerOptions _breaker;
+    private readonly Uri[] _targets;
     private RankState[] _ranks;
     private WorkerSpec _spec;
     private WorkerInfo _info = WorkerInfo.Unknown;
@@ -20,6 +22,7 @@ public sealed class Worker
         Id = id;
         _spec = spec;
         Url = spec.Url.GetLeftPart(UriPartial.Authority);
+        _targets = [.. Enum.GetValues<DataEndpoint>().Select(endpoint => new Uri(Url + endpoint.Path))];
         BootstrapHost = spec.Url.Host;
         _ranks = [.. Enumerable.Range(0, spec.DpSize ?? 1).Select(_ => new RankState(_breaker))];
         if (spec.DpSize is { } size) _info = _info with { DpSize = size };
@@ -42,6 +45,9 @@ public sealed class Worker
     /// <summary>Base URL without a trailing slash; every HTTP call goes to it.</summary>
     public string Url { get; }
 
+    /// <summary>Where requests of an endpoint go; parsed once.</summary>
+    public Uri Target(DataEndpoint endpoint) => _targets[(int)endpoint];
+
     /// <summary>What both legs carry as <c>bootstrap_host</c>: the URL's host, IPv6 in brackets, no port.</summary>
     public string BootstrapHost { get; }
 
@@ -60,8 +66,7 @@ public sealed class Worker
     /// <summary>Why it is not ready, for the worker list; null when it is.</summary>
     public string? Problem { get; set; }
 
-    /// <summary>It came from <c>--workers-file</c>, and leaves when it is no longer in it.</summary>
-    public bool IsFromFile { get; init; }
+    public WorkerSource Source { get; init; }
 
     /// <summary>One state a rank; a request without a rank is booked on the first.</summary>
     public IReadOnlyList<RankState> Ranks => Volatile.Read(ref _ranks);

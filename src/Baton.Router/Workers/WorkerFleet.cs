@@ -26,12 +26,12 @@ public sealed class WorkerFleet(BreakerOptions? breaker = null)
     public Snapshot Now => Volatile.Read(ref _now);
 
     /// <summary>Adds a worker as <see cref="WorkerStatus.Pending"/>, or returns null when the URL is there already.</summary>
-    public Worker? Add(WorkerSpec spec, bool isFromFile = false)
+    public Worker? Add(WorkerSpec spec, WorkerSource source = WorkerSource.CommandLine)
     {
         lock (_lock)
         {
             if (_now.All.Any(w => w.Spec.Url == spec.Url)) return null;
-            Worker worker = new($"w{++_created}", spec, breaker) { IsFromFile = isFromFile };
+            Worker worker = new($"w{++_created}", spec, breaker) { Source = source };
             Publish([.. _now.All, worker]);
             return worker;
         }
@@ -42,7 +42,7 @@ public sealed class WorkerFleet(BreakerOptions? breaker = null)
     {
         lock (_lock)
         {
-            Worker worker = new(old.Id, spec, breaker) { IsFromFile = old.IsFromFile };
+            Worker worker = new(old.Id, spec, breaker) { Source = old.Source };
             Publish([.. _now.All.Select(w => w == old ? worker : w)]);
             return worker;
         }

@@ -1,0 +1,20 @@
+namespace Baton.Router.Workers;
+
+/// <summary>How the router came to know a worker.</summary>
+public enum WorkerSource
+{
+    CommandLine,
+    /// <summary><c>--workers-file</c>: the worker leaves when it is no longer in it.</summary>
+    File,
+    /// <summary>The control plane.</summary>
+    Api,
+}
+
+public static class WorkerSources
+{
+    extension(WorkerSource source)
+    {
+        /// <summary>A tag's value.</summary>
+        public string Name => source switch { WorkerSource.File => "file", WorkerSource.Api => "api", _ => "cli" };
+    }
+}
