@@ -47,6 +47,7 @@ public sealed class CompareAndIsolationReportTests
         foreach (RequestRecord record in report.Outcome.RecordsA.Concat(report.Outcome.RecordsB)) record.DispatchedAt = record.IntendedAt + TimeSpan.FromMilliseconds(lateMs);
         CompareReport late = report with { Outcome = new CompareOutcome(report.Outcome.RecordsA, report.Outcome.RecordsB, report.Outcome.PairCount, report.Outcome.Metrics) };
 
+        Assert.Equal(lateMs, (double)JsonNode.Parse(late.Line(""))!["p99_lateness_ms"]!, 6);
         Assert.Equal(isLate, late.Outcome.IsLate);
         Assert.Equal(isLate, late.Page("").Contains("late at p99", StringComparison.Ordinal));
     }
@@ -62,7 +63,16 @@ public sealed class CompareAndIsolationReportTests
         Assert.Equal(20.0 / 60, (double)line["ratio"]!, 9);
         Assert.Equal(0.5, (double)line["ratio_of_worst"]!, 9);
         Assert.Equal([10, 45, 20], line["servers"]![1]!["worst_gap_ms"]!.AsArray().Select(value => (double)value!));
-        Assert.Equal(3, (int)line["servers"]![0]!["failed"]!);
+        JsonNode first = line["servers"]![0]!;
+        Assert.Equal(3, (int)first["failed"]!);
+        foreach ((string key, double[] expected) in new (string, double[])[]
+        {
+            ("median_gap_ms", [16.5, 46.5, 31.5]), ("p99_gap_ms", [29.73, 89.13, 59.43]), ("quiet_median_gap_ms", [1.5, 1.5, 1.5]),
+            ("quiet_worst_gap_ms", [2, 2, 2]), ("median_prompt_ttft_ms", [100, 100, 100]),
+        })
+        {
+            Assert.Equal(expected, first[key]!.AsArray().Select(value => (double)value!));
+        }
         Assert.Equal("typed", (string)line["command"]!);
     }
 
