@@ -81,6 +81,8 @@ internal static class RouterMeasurement
         Task[] asked = new Task[total];
         using BlockingCollection<RawClient> idle = [];
         for (int i = 0; i < Connections; i++) idle.Add(await RawClient.ConnectAsync(port, body));
+        // Whoever asks for the figure may be on a thread that serves sockets, so nobody waits for the pace by blocking.
+        TaskCompletionSource allSent = new(TaskCreationOptions.RunContinuationsAsynchronously);
         Thread pace = new(() =>
         {
             long start = Stopwatch.GetTimestamp();
@@ -90,9 +92,10 @@ internal static class RouterMeasurement
                 long began = Stopwatch.GetTimestamp();
                 asked[i] = AskAsync(idle.Take(), i, began);
             }
+            allSent.SetResult();
         });
         pace.Start();
-        pace.Join();
+        await allSent.Task;
         await Task.WhenAll(asked);
         foreach (RawClient client in idle) client.Dispose();
         Array.Sort(micros);

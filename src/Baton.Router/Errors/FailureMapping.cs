@@ -37,7 +37,7 @@ public static class FailureMapping
 
     /// <summary>The connection could not be made, or broke before an answer.</summary>
     public static RouterError FromTransport(ErrorLeg leg, string worker, Exception exception) =>
-        new(502, $"{Name(leg)}_transport", $"The {Name(leg)} worker {worker} could not be reached or broke the connection: {exception.Message} Check that it runs and that the router can reach it.")
+        new(502, $"{Name(leg)}_transport", $"The {Name(leg)} worker {worker} could not be reached or broke the connection: {exception.Message.TrimEnd('.')}. Check that it runs and that the router can reach it.")
         {
             Leg = leg,
             Worker = worker,
