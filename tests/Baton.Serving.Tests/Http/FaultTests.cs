@@ -66,7 +66,8 @@ public sealed class FaultTests
     [InlineData("/v1/completions", """{"prompt":"hello","stream":true,"max_tokens":4000,"ignore_eos":true}""")]
     public async Task A_stream_that_breaks_says_why_and_ends(string path, string body)
     {
-        ServeOptions slow = TestWorker.Simulated with { Simulated = new SimulatedOptions { Cost = new CostModel { FixedMs = 20 } } };
+        // The answer has 2 s to begin before its fortieth token breaks it.
+        ServeOptions slow = TestWorker.Simulated with { Simulated = new SimulatedOptions { Cost = new CostModel { FixedMs = 50 } } };
         await using TestWorker worker = await TestWorker.StartAsync(slow, FaultyEngines.With(textFault: new InvalidOperationException("no such token")));
 
         Reply reply = await worker.PostAsync(path, body);
