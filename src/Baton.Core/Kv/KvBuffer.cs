@@ -16,6 +16,9 @@ public sealed class KvBuffer : IDisposable
     /// <remarks>A KV receiver sets it on the buffers that it hands out: the peer's window opens again when the rank has really used them up.</remarks>
     public Action<int>? Returned { get; set; }
 
+    /// <summary>Set by whoever has found every value in it finite, so that nobody looks again.</summary>
+    public bool IsFinite { get; set; }
+
     public Span<byte> Span => Array.AsSpan(0, Length);
 
     public Memory<byte> Memory => Array.AsMemory(0, Length);

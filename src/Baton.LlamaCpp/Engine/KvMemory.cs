@@ -64,15 +64,15 @@ internal sealed unsafe class KvMemory : IDisposable
 
     /// <summary>Adds positions to a sequence. The caller has checked that they continue it, fit the cells and have the layout's size.</summary>
     /// <returns>False when a value is not finite or the library refused; the sequence is as before.</returns>
-    internal bool TryImport(SequenceId sequence, KvRange range, ReadOnlySpan<byte> payload)
+    internal bool TryImport(SequenceId sequence, KvRange range, KvBuffer payload)
     {
         int destination = Checked(sequence);
-        if (!KvPayloadCheck.IsFinite(payload, Layout, range.TokenCount)) return false;
+        if (!payload.IsFinite && !KvPayloadCheck.IsFinite(payload.Span, Layout, range.TokenCount)) return false;
         long bytes = _blob.SizeOf(range.TokenCount);
         EnsureScratch(bytes, range.TokenCount);
         // set_data empties its destination first: what continues a sequence goes to a scratch sequence, and copying from there only tags cells.
         int target = range.Start == 0 ? destination : ImportScratch;
-        _blob.Write(new Span<byte>(_scratch, (int)bytes), range, target, payload);
+        _blob.Write(new Span<byte>(_scratch, (int)bytes), range, target, payload.Span);
         nuint consumed = NativeMethods.StateSet(_context, _scratch, (nuint)bytes, target);
         bool isComplete = consumed == (nuint)bytes
             && NativeMethods.SequenceMinPosition(_memory, target) == range.Start

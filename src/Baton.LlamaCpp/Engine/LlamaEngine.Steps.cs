@@ -39,7 +39,7 @@ public sealed unsafe partial class LlamaEngine
                 Fail(result, import.Sequence, FailureReason.TransferCorrupt, $"{import.Room}: chunk {range} has {payload.Length} bytes where {Info.Kv.PayloadBytes(range.TokenCount)} were expected.");
             else if (_usedCells + range.TokenCount > Info.CellCount)
                 Fail(result, import.Sequence, FailureReason.OutOfCells, $"{import.Room}: chunk {range} needs more than the {Info.CellCount - _usedCells} free KV cells.");
-            else if (!_kv.TryImport(import.Sequence, range, payload.Span))
+            else if (!_kv.TryImport(import.Sequence, range, payload))
                 Fail(result, import.Sequence, FailureReason.TransferCorrupt, $"{import.Room}: chunk {range} holds values that are not finite, or llama.cpp refused it. {NativeLog.TakeErrors()}");
             else
             {

@@ -133,6 +133,7 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
             }
             KvFrameCodec.CheckCrc(header, ~register);
             if (!isFinite) throw KvFrameCodec.NotFinite(range, header.Room);
+            cells?.IsFinite = true;
         }
         catch
         {

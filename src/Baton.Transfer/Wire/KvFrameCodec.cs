@@ -114,7 +114,8 @@ public static class KvFrameCodec
 
         KvBuffer buffer = KvBuffer.Rent((int)cells.Length);
         cells.CopyTo(buffer.Span);
-        if (KvPayloadCheck.IsFinite(buffer.Span, gate.Layout, range.TokenCount))
+        buffer.IsFinite = KvPayloadCheck.IsFinite(buffer.Span, gate.Layout, range.TokenCount);
+        if (buffer.IsFinite)
             return KvFrame.ForChunk(header.Room, header.Claim, range, buffer) with { Number = header.Number };
         buffer.Dispose();
         throw NotFinite(range, header.Room);
