@@ -20,8 +20,8 @@ internal static class HandoverShare
     private const int OrdinaryTokens = 1500;
     private const int WarmUpRounds = 3;
 
-    /// <param name="args">Rounds with the demo model, rounds with a model of 152 million random weights whose cache is six times as large a token,
-    /// and the prompt lengths, by commas.</param>
+    /// <param name="args">Rounds of the longest prompt with the demo model (shorter ones get more, so that each takes as long); the same with a
+    /// model of 152 million random weights whose cache is six times as large a token; and the prompt lengths, by commas.</param>
     public static async Task<int> RunAsync(string[] args)
     {
         int demoRounds = args.Length > 0 ? int.Parse(args[0]) : 41;
@@ -50,7 +50,7 @@ internal static class HandoverShare
         List<Row> rows = [];
         foreach (int length in lengths)
         {
-            Row row = await MeasureAsync(roads, name, length, rounds);
+            Row row = await MeasureAsync(roads, name, length, rounds * lengths.Max() / length);
             Console.WriteLine(
                 $"{name} {length,5} tokens: prefill {row.PrefillMs,8:0.00} ms   two tokens: unified {row.UnifiedMs,8:0.00} ms, pair {row.PairMs,8:0.00} ms, behind the router {row.RoutedMs,8:0.00} ms   "
                 + $"hand-over {row.HandoverMs,6:0.00} ms = {row.SharePercent:0.0} % of prefill (bar {BarPercent:0} %), router {row.RouterMs:0.00} ms");
