@@ -5,7 +5,11 @@ using Baton.Router.Forwarding;
 namespace Baton.Router.Answers;
 
 /// <summary>Weaves the event streams of <c>n</c> samples into one: whole events, each moved to its sample's index, one end for all.</summary>
-internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClientReply reply) : IDisposable
+/// <remarks>
+/// A write ends with the client, or when the client has taken nothing for <paramref name="stallTimeout"/>; never with the sample whose event
+/// it is: the server closes a connection whose write is cancelled, and the other samples' error could not be told any more.
+/// </remarks>
+internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClientReply reply, TimeSpan stallTimeout, TimeProvider time, CancellationToken clientGone) : IDisposable
 {
     private readonly Lock _beginning = new();
     private readonly SemaphoreSlim _turn = new(1, 1);
@@ -17,11 +21,10 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
     public IClientReply Sample(int index) => new SampleReply(this, index);
 
     /// <summary>All samples ended well: the usage of all, then the end.</summary>
-    public async Task FinishAsync(CancellationToken ct)
+    public async Task FinishAsync()
     {
-        if (_usageTemplate is { } template)
-            await reply.WriteAsync(Framed(SampleMerge.Usage(template, _completionTokens, _id)), ct);
-        await reply.WriteAsync("data: [DONE]\n\n"u8.ToArray(), ct);
+        if (_usageTemplate is { } template) await WriteAsync(Framed(SampleMerge.Usage(template, _completionTokens, _id)));
+        await WriteAsync("data: [DONE]\n\n"u8.ToArray());
     }
 
     public async Task CutAsync(RouterError error)
@@ -29,7 +32,11 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
         await _turn.WaitAsync();
         try
         {
-            await reply.WriteAsync((byte[])[.. Framed(error.ToJson()), .. "data: [DONE]\n\n"u8], CancellationToken.None);
+            await WriteAsync((byte[])[.. Framed(error.ToJson()), .. "data: [DONE]\n\n"u8]);
+        }
+        catch (OperationCanceledException)
+        {
+            // The client does not listen.
         }
         finally
         {
@@ -46,7 +53,7 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
         await _turn.WaitAsync(ct);
         try
         {
-            if (data.IsEmpty) await reply.WriteAsync(sse, ct);
+            if (data.IsEmpty) await WriteAsync(sse);
             else if (endpoint != DataEndpoint.Generate && SampleMerge.UsageOf(data.Span) is { } usage)
             {
                 _completionTokens += usage.Completion;
@@ -55,13 +62,20 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
             else
             {
                 _id ??= JsonPlaces.Find(data.Span, "id") is var id && !JsonPlaces.IsEmpty(id) ? data.Span[id].ToArray() : null;
-                await reply.WriteAsync(Framed(SampleMerge.Event(endpoint, data.Span, sample, sampleCount, _id)), ct);
+                await WriteAsync(Framed(SampleMerge.Event(endpoint, data.Span, sample, sampleCount, _id)));
             }
         }
         finally
         {
             _turn.Release();
         }
+    }
+
+    private async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes)
+    {
+        using CancellationTokenSource patience = new(stallTimeout, time);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, clientGone);
+        await reply.WriteAsync(bytes, either.Token);
     }
 
     private static byte[] Framed(byte[] json) => [.. "data: "u8, .. json, .. "\n\n"u8];

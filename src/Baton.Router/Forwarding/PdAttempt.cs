@@ -164,8 +164,20 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
 
     private async Task CutAsync(RouterError error)
     {
-        if (attempt.Facts.Stream) await reply.WriteAsync((byte[])[.. "data: "u8, .. error.ToJson(), .. "\n\ndata: [DONE]\n\n"u8], CancellationToken.None);
-        else reply.Abort();
+        if (!attempt.Facts.Stream)
+        {
+            reply.Abort();
+            return;
+        }
+        using CancellationTokenSource patience = new(attempt.Options.StallTimeout, attempt.Time);
+        try
+        {
+            await reply.WriteAsync((byte[])[.. "data: "u8, .. error.ToJson(), .. "\n\ndata: [DONE]\n\n"u8], patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // The client does not listen.
+        }
     }
 
     private RouterError Truncated() => new(502, "stream_truncated", $"The worker {_decode.Worker.Url} ended its stream without the terminal event.")

@@ -47,7 +47,7 @@ public sealed class PdForwarder(
             try
             {
                 Task<RouterError?> running = facts.SampleCount > 1 && facts.BestOf == 1 && options.SampleMode == SampleMode.Fanout
-                    ? new SampleFanout(this, body, admitted, reply).RunAsync(clientGone)
+                    ? new SampleFanout(this, body, admitted, reply, options.StallTimeout, time).RunAsync(clientGone)
                     : RunAsync(body, facts, null, admitted, reply, clientGone);
                 metrics.Stage("read", queuedAt - head.ReceivedAt);
                 metrics.Stage("queue", waited);

@@ -6,7 +6,7 @@ using Baton.Router.Errors;
 namespace Baton.Router.Forwarding;
 
 /// <summary>Serves <c>n &gt; 1</c> as <c>n</c> requests of one sample, each with a room, a route and retries of its own, and merges the answers.</summary>
-internal sealed class SampleFanout(PdForwarder forwarder, ClientBody body, RequestHead head, IClientReply reply)
+internal sealed class SampleFanout(PdForwarder forwarder, ClientBody body, RequestHead head, IClientReply reply, TimeSpan stallTimeout, TimeProvider time)
 {
     private const int MaxAnswerBytes = 64 * 1024 * 1024;
     private readonly int _count = body.Facts.SampleCount;
@@ -35,10 +35,10 @@ internal sealed class SampleFanout(PdForwarder forwarder, ClientBody body, Reque
 
     private async Task<RouterError?> StreamAsync(CancellationToken clientGone)
     {
-        using SampleStream stream = new(_one.Endpoint, _count, reply);
+        using SampleStream stream = new(_one.Endpoint, _count, reply, stallTimeout, time, clientGone);
         RouterError? error = await RunAllAsync(stream.Sample, clientGone);
         if (clientGone.IsCancellationRequested) return null;
-        if (error is null) await stream.FinishAsync(clientGone);
+        if (error is null) await stream.FinishAsync();
         else if (reply.HasStarted) await stream.CutAsync(error);
         return error;
     }

@@ -57,6 +57,45 @@ public sealed class StreamEndTests
         Assert.Contains("stream_truncated", await answer.Content.ReadAsStringAsync(), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_sample_that_fails_while_another_waits_for_a_slow_client_ends_the_answer_with_its_error()
+    {
+        const int FloodEvents = 4000;
+        string flood = $$"""{"choices":[{"index":0,"text":"{{new string('x', 32_000)}}"}]}""";
+        int calls = 0, written = 0;
+        TaskCompletionSource reset = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ScriptedWorker prefill = new(Ok), decode = new(async e =>
+        {
+            await e.StartStreamAsync();
+            if (Interlocked.Increment(ref calls) == 1)
+            {
+                // Far more than the buffers of all sockets on the way hold.
+                for (int i = 0; i < FloodEvents; i++, Interlocked.Increment(ref written)) await e.WriteChunkAsync($"data: {flood}\n\n");
+                return;
+            }
+            await e.WriteChunkAsync($"data: {flood}\n\n");
+            int before = -1;
+            while (before != Volatile.Read(ref written) || before == 0)
+            {
+                before = Volatile.Read(ref written);
+                await Task.Delay(300);
+            }
+            e.Reset();
+            reset.SetResult();
+        });
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode]);
+
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = new StringContent("""{"prompt":"a","stream":true,"n":2}""") };
+        using HttpResponseMessage answer = await harness.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        await reset.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.Decode[0].InFlight < 2, "a sample has failed");
+        string text = await answer.Content.ReadAsStringAsync();
+
+        Assert.InRange(written, 1, FloodEvents - 1);
+        Assert.Contains("\"leg\":\"decode\"", text, StringComparison.Ordinal);
+        Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
