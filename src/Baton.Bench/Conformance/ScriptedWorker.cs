@@ -116,9 +116,10 @@ public sealed class ScriptedWorker : IAsyncDisposable
     private async Task ServeAsync(Socket socket)
     {
         await Task.Yield();
-        await using NetworkStream stream = new(socket, ownsSocket: true);
         try
         {
+            // Fails like a broken connection when the worker was reset or ended before this line.
+            await using NetworkStream stream = new(socket, ownsSocket: true);
             int served = 0;
             while (await ScriptedExchange.ReadAsync(stream, socket, _stop.Token) is { } exchange)
             {
