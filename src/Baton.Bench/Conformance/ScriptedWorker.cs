@@ -84,9 +84,9 @@ public sealed class ScriptedWorker : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        _listener.Stop();
-        ResetAll();
+        // The loop has to be through first: between two connections it would meet a listener that no longer listens.
         await _accepting;
+        _listener.Stop();
         _stop.Dispose();
     }
 
@@ -98,14 +98,13 @@ public sealed class ScriptedWorker : IAsyncDisposable
             while (true)
             {
                 Socket socket = await _listener.AcceptSocketAsync(_stop.Token);
-                socket.NoDelay = true;
                 _open[socket] = 0;
                 Interlocked.Increment(ref _accepted);
                 serving.RemoveAll(s => s.IsCompleted);
                 serving.Add(ServeAsync(socket));
             }
         }
-        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
+        catch (OperationCanceledException)
         {
             // Stopped.
         }
@@ -118,7 +117,8 @@ public sealed class ScriptedWorker : IAsyncDisposable
         await Task.Yield();
         try
         {
-            // Fails like a broken connection when the worker was reset or ended before this line.
+            // Both fail like a broken connection when the worker was reset or ended before this line.
+            socket.NoDelay = true;
             await using NetworkStream stream = new(socket, ownsSocket: true);
             int served = 0;
             while (await ScriptedExchange.ReadAsync(stream, socket, _stop.Token) is { } exchange)
