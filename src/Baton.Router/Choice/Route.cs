@@ -57,21 +57,22 @@ public sealed class Route
         _prefillState.EndPrompts(_promptTokens, now);
     }
 
-    /// <summary>Returns prefill's credit and books how the leg ended.</summary>
+    /// <summary>Books how prefill's leg ended and returns its credit.</summary>
+    /// <remarks>The credit last: whoever sees that nothing runs there any more also sees how the last leg ended.</remarks>
     public void EndPrefill(LegOutcome outcome, TimeSpan now)
     {
         if (Interlocked.Exchange(ref _prefillHeld, 0) == 0) return;
         EndPrompt(now);
-        _prefillState!.Return(_sequences);
-        _prefillState.Breaker.End(outcome, _prefillProbe, now);
+        _prefillState!.Breaker.End(outcome, _prefillProbe, now);
+        _prefillState.Return(_sequences);
     }
 
-    /// <summary>Returns decode's credit and books how the leg ended.</summary>
+    /// <summary>Books how decode's leg ended and returns its credit, in this order as well.</summary>
     public void EndDecode(LegOutcome outcome, TimeSpan now)
     {
         if (Interlocked.Exchange(ref _decodeHeld, 0) == 0) return;
         _decodeState.EndPrompts(_promptTokens, now);
-        _decodeState.Return(_sequences);
         _decodeState.Breaker.End(outcome, _decodeProbe, now);
+        _decodeState.Return(_sequences);
     }
 }

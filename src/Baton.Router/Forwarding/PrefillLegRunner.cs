@@ -52,11 +52,13 @@ internal sealed class PrefillLegRunner(AttemptContext attempt, Candidate prefill
         limit.CancelAfter(attempt.Options.RequestTimeout);
         PrefillEnd end = await sending;
         LegOutcome outcome = end.Error is null ? LegOutcome.Success : end.Error.IsWorkerFault ? LegOutcome.Failure : LegOutcome.Neutral;
-        attempt.Route.EndPrefill(outcome, attempt.Now);
         if (end.Error is null) attempt.Metrics.PrefillDone(attempt.Tags, attempt.Route, attempt.Now - sent);
         else if (_cutBecause is not null) attempt.Metrics.Cancelled("prefill", _cutBecause);
         else attempt.Metrics.LegFailed(attempt.Tags, attempt.Route, end.Error);
         span?.SetTag("error", end.Error?.Code);
+        span?.Stop();
+        // Last: whoever sees the credit back finds the leg in every count and trace.
+        attempt.Route.EndPrefill(outcome, attempt.Now);
         return end;
     }
 

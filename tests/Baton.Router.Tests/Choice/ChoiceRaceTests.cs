@@ -35,5 +35,31 @@ public sealed class ChoiceRaceTests
         }
     }
 
+    [Fact]
+    public void Whoever_sees_the_credits_back_sees_how_the_leg_ended()
+    {
+        for (ulong round = 1; round <= 2000; round++)
+        {
+            WorkerFleet fleet = new(new BreakerOptions { FailureThreshold = 1 });
+            Worker worker = fleet.Add(Spec("http://one:1"))!;
+            worker.Status = WorkerStatus.Ready;
+            Route route = new PdRouter(new RouterOptions(), fleet, round).Choose(new RouteQuery(new RequestFacts { Endpoint = DataEndpoint.Generate }, null, default), TimeSpan.Zero).Route!;
+            using Barrier start = new(2);
+            Thread ending = new(() =>
+            {
+                start.SignalAndWait();
+                route.EndDecode(LegOutcome.Failure, TimeSpan.Zero);
+            });
+            ending.Start();
+
+            start.SignalAndWait();
+            SpinWait.SpinUntil(() => worker.InFlight == 0);
+            BreakerState seen = worker.Ranks[0].Breaker.State;
+            ending.Join();
+
+            Assert.Equal(BreakerState.Open, seen);
+        }
+    }
+
     private static WorkerSpec Spec(string url) => new() { Url = new Uri(url), Role = WorkerRole.Unified };
 }
