@@ -152,9 +152,7 @@ public sealed class ControlPlaneTests
     public async Task A_prefill_whose_bootstrap_server_is_dead_is_not_used()
     {
         await using ScriptedWorker prefill = new(Ok), decode = new(Ok);
-        ScriptedWorker bootstrap = new(Ok);
-        int port = bootstrap.Port;
-        await bootstrap.DisposeAsync();
+        const int port = 1; // which the system hands out to nobody
         await using RouterHarness harness = await RouterHarness.StartAsync([], [decode]);
         harness.Server.Router.Fleet.Add(new WorkerSpec { Url = new Uri(prefill.Url), Role = WorkerRole.Prefill, BootstrapPort = port });
 
@@ -220,20 +218,18 @@ public sealed class ControlPlaneTests
     }
 
     [Fact]
-    public async Task Deep_readiness_sends_a_token_through_every_pair_and_remembers_it()
+    public async Task Deep_readiness_sends_a_token_through_every_pair()
     {
         bool broken = false;
         await using ScriptedWorker prefill = new(Ok), good = new(Ok), sick = new(e => broken ? e.RespondAsync(500, "{}") : Ok(e));
         await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [good, sick]);
         HttpStatusCode first = (await harness.Client.GetAsync("/readiness?deep=1")).StatusCode;
-        (await harness.Client.GetAsync("/readiness?deep=1")).Dispose();
-        int asked = sick.Seen.Count;
         broken = true;
         await using RouterHarness other = await RouterHarness.StartAsync([prefill], [good, sick]);
 
         using HttpResponseMessage failing = await other.Client.GetAsync("/readiness?deep=1");
 
-        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.ServiceUnavailable, 1), (first, failing.StatusCode, asked));
+        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.ServiceUnavailable), (first, failing.StatusCode));
         JsonElement[] pairs = [.. Json(await failing.Content.ReadAsStringAsync()).GetProperty("pairs").EnumerateArray()];
         Assert.Equal(2, pairs.Length);
         Assert.Single(pairs, p => !p.GetProperty("ok").GetBoolean() && p.GetProperty("decode").GetString() == sick.Url);

@@ -10,7 +10,6 @@ namespace Baton.Router.Tests.Http;
 /// <summary>What the conformance list cannot see from outside.</summary>
 public sealed class InsideTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private static readonly RouterOptions Once = new() { Retry = new RetryOptions { IsEnabled = false } };
 
     private static Task Ok(ScriptedExchange exchange) => exchange.RespondAsync(200, """{"text":"hello","meta_info":{}}""");
@@ -35,7 +34,7 @@ public sealed class InsideTests
         Task<HttpResponseMessage> asked = harness.PostAsync("/generate", """{"text":"a"}""", ct: leave.Token);
         await RouterHarness.Until(() => !prefill.Seen.IsEmpty && !decode.Seen.IsEmpty, "both legs arrived");
         await leave.CancelAsync();
-        await decodeClosed.Task.WaitAsync(Patience);
+        await decodeClosed.Task.WaitAsync(RouterHarness.Patience);
         await RouterHarness.Until(() => harness.CreditsOut == 1, "decode's credit is back and prefill's is not");
         bool prefillRuns = harness.Server.Router.Fleet.Now.Prefill[0].InFlight == 1;
         go.SetResult();

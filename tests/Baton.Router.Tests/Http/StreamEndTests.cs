@@ -87,7 +87,7 @@ public sealed class StreamEndTests
 
         using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = new StringContent("""{"prompt":"a","stream":true,"n":2}""") };
         using HttpResponseMessage answer = await harness.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
-        await reset.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        await reset.Task.WaitAsync(RouterHarness.Patience);
         await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.Decode[0].InFlight < 2, "a sample has failed");
         string text = await answer.Content.ReadAsStringAsync();
 

@@ -35,9 +35,16 @@ public sealed class TwoLegTests
     public async Task A_prefill_failure_ends_the_decode_leg_and_is_the_answer()
     {
         TaskCompletionSource decodeClosed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using ScriptedWorker prefill = new(e => e.RespondAsync(400, """{"error":{"message":"prompt is bad"}}"""));
+        TaskCompletionSource decodeCame = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ScriptedWorker prefill = new(async e =>
+        {
+            // Before that the router could end decode's leg while it still waits for a connection, and decode would never hear of it.
+            await decodeCame.Task;
+            await e.RespondAsync(400, """{"error":{"message":"prompt is bad"}}""");
+        });
         await using ScriptedWorker decode = new(async e =>
         {
+            decodeCame.SetResult();
             await e.HangAsync();
             decodeClosed.SetResult();
         });
@@ -49,7 +56,7 @@ public sealed class TwoLegTests
         JsonElement error = JsonDocument.Parse(await answer.Content.ReadAsStringAsync()).RootElement.GetProperty("error");
         Assert.Equal("prefill_bad_request", error.GetProperty("code").GetString());
         Assert.Contains("prompt is bad", error.GetProperty("message").GetString(), StringComparison.Ordinal);
-        await decodeClosed.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        await decodeClosed.Task.WaitAsync(RouterHarness.Patience);
         await RouterHarness.Until(() => harness.CreditsOut == 0, "every credit is back");
     }
 
@@ -96,7 +103,7 @@ public sealed class TwoLegTests
 
         using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"text":"hi","stream":true}""", streaming: true);
         using StreamReader reader = new(await answer.Content.ReadAsStreamAsync());
-        string? first = await reader.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(30));
+        string? first = await reader.ReadLineAsync().WaitAsync(RouterHarness.Patience);
         clientSaw.SetResult();
         string rest = await reader.ReadToEndAsync();
 
