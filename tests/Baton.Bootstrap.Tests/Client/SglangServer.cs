@@ -25,8 +25,10 @@ internal sealed class SglangServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        _listener.Stop();
+        // The loop has to be through first: between two connections it would meet a listener that no longer listens.
         await _running;
+        _listener.Stop();
+        _stop.Dispose();
     }
 
     private async Task RunAsync()
@@ -45,9 +47,9 @@ internal sealed class SglangServer : IAsyncDisposable
     private async Task ServeAsync(TcpClient client)
     {
         using TcpClient owned = client;
-        using StreamReader reader = new(client.GetStream(), Encoding.ASCII);
         try
         {
+            using StreamReader reader = new(client.GetStream(), Encoding.ASCII);
             while (await reader.ReadLineAsync(_stop.Token) is { Length: > 0 } request)
             {
                 int length = 0;

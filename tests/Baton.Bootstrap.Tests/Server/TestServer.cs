@@ -25,7 +25,8 @@ internal sealed class TestServer : IAsyncDisposable
     public static async Task<TestServer> StartAsync(Func<BootstrapServerOptions, BootstrapServerOptions>? change = null)
     {
         VirtualTimeProvider time = new();
-        BootstrapServerOptions options = new() { Port = 0, Seed = 7 };
+        // The server stops by the real clock, and a busy machine may stand still for longer than the second that it has by default.
+        BootstrapServerOptions options = new() { Port = 0, Seed = 7, StopTimeout = TimeSpan.FromSeconds(60) };
         BootstrapServer server = new(change?.Invoke(options) ?? options, time, NullLoggerFactory.Instance);
         await server.StartAsync(CancellationToken.None);
         return new TestServer(server, time);
