@@ -49,7 +49,7 @@ public sealed class ChildKeeperTests : IDisposable
     public async Task A_child_that_does_not_stop_is_killed_with_its_own_children()
     {
         using CancellationTokenSource stop = new();
-        ChildKeeper keeper = Keeper("sleep 300 & echo sleeping; wait");
+        ChildKeeper keeper = Keeper("sleep 300 & echo sleeping; wait", stopTimeout: TimeSpan.FromMilliseconds(100));
         Task<bool> running = keeper.RunAsync(stop.Token);
         await _screen.WaitForAsync("child | sleeping", Deadline);
 
@@ -61,15 +61,17 @@ public sealed class ChildKeeperTests : IDisposable
         // The keeper ended, so the pipe of the output has no writer any more: the sleeping grandchild, which held it, is gone as well.
     }
 
-    private ChildKeeper Keeper(string script)
+    /// <param name="stopTimeout">Null: so long that only a child which never ends is killed, however slow the machine.</param>
+    private ChildKeeper Keeper(string script, TimeSpan? stopTimeout = null)
     {
         ClusterOptions options = new()
         {
-            StopTimeout = TimeSpan.FromSeconds(1),
+            StopTimeout = stopTimeout ?? Deadline,
             Restart = new RestartOptions { FirstDelay = TimeSpan.FromMilliseconds(1), StartAttempts = 3 },
         };
         // sh takes the text after -c as the script and what follows it, our own flag, as $0.
-        ChildSpec spec = new("child", ["-c", script], new Uri($"http://127.0.0.1:{FreePorts.Take(1)[0]}"));
+        // Nobody ever listens there: on a port that was free a moment ago another test's server might answer for the child.
+        ChildSpec spec = new("child", ["-c", script], new Uri("http://127.0.0.1:1"));
         ChildLauncher launcher = new(new SelfExecutable("/bin/sh", []), new Dictionary<string, string>());
         return new ChildKeeper(spec, options, launcher, new ClusterProbe(_http, TimeProvider.System), new LineBoard(_screen, 5), TimeProvider.System);
     }
