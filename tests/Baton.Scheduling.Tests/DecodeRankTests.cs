@@ -7,6 +7,7 @@ using Baton.Core.Requests;
 using Baton.Scheduling.Decode;
 using Baton.Scheduling.Tests.Support;
 using Baton.Scheduling.Unified;
+using Baton.Testing;
 
 namespace Baton.Scheduling.Tests;
 

@@ -5,6 +5,7 @@ using Baton.Core.Ids;
 using Baton.Core.Requests;
 using Baton.Scheduling.Tests.Support;
 using Baton.Scheduling.Unified;
+using Baton.Testing;
 
 namespace Baton.Scheduling.Tests;
 

@@ -1,7 +1,7 @@
-namespace Baton.Scheduling.Tests.Support;
+namespace Baton.Testing;
 
 /// <summary>Counts what a piece of code allocates on this thread.</summary>
-internal static class Allocations
+public static class Allocations
 {
     /// <summary>The least of several windows: the runtime itself allocates now and then (tier-up), but what happens per step happens in every window.</summary>
     public static long PerWindow(Action window)

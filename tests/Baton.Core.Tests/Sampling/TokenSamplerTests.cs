@@ -1,5 +1,6 @@
 using Baton.Core.Requests;
 using Baton.Core.Sampling;
+using Baton.Testing;
 
 namespace Baton.Core.Tests.Sampling;
 
@@ -226,10 +227,10 @@ public sealed class TokenSamplerTests
         {
             for (int position = 0; position < 200; position++) sampler.Sample(Peaked, position);
 
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            for (int position = 0; position < 200; position++) sampler.Sample(Peaked, position);
-
-            Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            Assert.Equal(0, Allocations.PerWindow(() =>
+            {
+                for (int position = 0; position < 200; position++) sampler.Sample(Peaked, position);
+            }));
         }
     }
 

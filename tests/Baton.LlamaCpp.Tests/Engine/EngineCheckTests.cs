@@ -4,6 +4,7 @@ using Baton.Core.Ids;
 using Baton.Core.Kv;
 using Baton.Core.Requests;
 using Baton.LlamaCpp.Engine;
+using Baton.Testing;
 
 namespace Baton.LlamaCpp.Tests.Engine;
 
@@ -167,9 +168,8 @@ public sealed class EngineCheckTests : IDisposable
     public void A_steady_decode_step_allocates_nothing()
     {
         SampledToken[] last = [.. Enumerable.Range(0, 4).Select(id => Start(id, 30))];
-        long Step(int count)
+        void Step(int count)
         {
-            long before = GC.GetAllocatedBytesForCurrentThread();
             for (int step = 0; step < count; step++)
             {
                 _plan.Clear();
@@ -178,12 +178,11 @@ public sealed class EngineCheckTests : IDisposable
                 for (int id = 0; id < 4; id++) last[id] = _result.Samples[id];
                 _position++;
             }
-            return GC.GetAllocatedBytesForCurrentThread() - before;
         }
         _position = 30;
         Step(10);
 
-        Assert.Equal(0, Step(15));
+        Assert.Equal(0, Allocations.PerWindow(() => Step(3)));
     }
 
     private int _position;
