@@ -22,11 +22,21 @@ internal sealed class FaultyEngines(EngineSource inner) : EngineSource
 
     public override double SimulatedTimeScale => inner.SimulatedTimeScale;
 
-    public static LoadEngines With(Exception? engineFault = null, Exception? textFault = null) =>
-        (ServeOptions options, TimeProvider time, ILogger logger) => new FaultyEngines(Load(options, time, logger)) { EngineFault = engineFault, TextFault = textFault };
+    /// <summary>Every engine waits for it before step <see cref="HeldStep"/>.</summary>
+    public ManualResetEventSlim? GoOn { get; init; }
 
-    public override IEngine CreateEngine() =>
-        _created++ == 0 && EngineFault is not null ? new FaultyEngine(inner.CreateEngine(), BreakAtStep, EngineFault) : inner.CreateEngine();
+    /// <summary>By then so many tokens are on their way to the client that some of them complete a character.</summary>
+    public const int HeldStep = 20;
+
+    public static LoadEngines With(Exception? engineFault = null, Exception? textFault = null, ManualResetEventSlim? goOn = null) =>
+        (ServeOptions options, TimeProvider time, ILogger logger) => new FaultyEngines(Load(options, time, logger)) { EngineFault = engineFault, TextFault = textFault, GoOn = goOn };
+
+    public override IEngine CreateEngine()
+    {
+        IEngine engine = inner.CreateEngine();
+        if (GoOn is not null) engine = new HeldEngine(engine, GoOn);
+        return _created++ == 0 && EngineFault is not null ? new FaultyEngine(engine, BreakAtStep, EngineFault) : engine;
+    }
 
     public override void Dispose() => inner.Dispose();
 
@@ -39,6 +49,23 @@ internal sealed class FaultyEngines(EngineSource inner) : EngineSource
         public void Execute(StepPlan plan, StepResult result)
         {
             if (++_steps >= breakAtStep) throw fault;
+            inner.Execute(plan, result);
+        }
+
+        public void Interrupt() => inner.Interrupt();
+
+        public void Dispose() => inner.Dispose();
+    }
+
+    private sealed class HeldEngine(IEngine inner, ManualResetEventSlim goOn) : IEngine
+    {
+        private int _steps;
+
+        public EngineInfo Info => inner.Info;
+
+        public void Execute(StepPlan plan, StepResult result)
+        {
+            if (++_steps == HeldStep) goOn.Wait(TestWorker.Patience);
             inner.Execute(plan, result);
         }
 

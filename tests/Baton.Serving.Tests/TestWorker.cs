@@ -12,7 +12,7 @@ namespace Baton.Serving.Tests;
 internal sealed class TestWorker : IAsyncDisposable
 {
     /// <summary>For a whole test; nothing waits that long unless it hangs.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly ServingHost _host;
 

@@ -1,6 +1,6 @@
+using System.Text;
 using System.Text.Json.Nodes;
 using Baton.Core.Engine;
-using Baton.Core.Engine.Simulated;
 using Baton.Serving.Workers;
 
 namespace Baton.Serving.Tests.Http;
@@ -66,11 +66,14 @@ public sealed class FaultTests
     [InlineData("/v1/completions", """{"prompt":"hello","stream":true,"max_tokens":4000,"ignore_eos":true}""")]
     public async Task A_stream_that_breaks_says_why_and_ends(string path, string body)
     {
-        // The answer has 2 s to begin before its fortieth token breaks it.
-        ServeOptions slow = TestWorker.Simulated with { Simulated = new SimulatedOptions { Cost = new CostModel { FixedMs = 50 } } };
-        await using TestWorker worker = await TestWorker.StartAsync(slow, FaultyEngines.With(textFault: new InvalidOperationException("no such token")));
+        // The fortieth token breaks it: the engine does not go on to that before the client has seen the answer begin.
+        using ManualResetEventSlim hasBegun = new();
+        await using TestWorker worker = await TestWorker.StartAsync(TestWorker.Simulated, FaultyEngines.With(textFault: new InvalidOperationException("no such token"), goOn: hasBegun));
+        using HttpRequestMessage request = new(HttpMethod.Post, path) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
 
-        Reply reply = await worker.PostAsync(path, body);
+        using HttpResponseMessage response = await worker.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        hasBegun.Set();
+        Reply reply = new((int)response.StatusCode, await response.Content.ReadAsStringAsync(), response.Headers);
 
         Assert.Equal(200, reply.Status);
         IReadOnlyList<JsonNode> events = reply.Events;
