@@ -20,7 +20,8 @@ public static class GgufWriter
     {
         string path = Path.Combine(Path.GetTempPath(), $"baton-{name}-{(uint)HashOf(shape):x8}.gguf");
         if (File.Exists(path)) return path;
-        string unfinished = $"{path}.{Environment.ProcessId}";
+        // Its own for each writer: two tests of one process may need the same shape at the same time.
+        string unfinished = $"{path}.{Guid.NewGuid():n}";
         Write(unfinished, shape);
         File.Move(unfinished, path, overwrite: true);
         return path;
