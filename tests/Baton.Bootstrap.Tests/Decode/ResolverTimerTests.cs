@@ -18,6 +18,34 @@ public sealed class ResolverTimerTests
         return world;
     }
 
+    /// <summary>A resolver that has fetched topology and endpoints, and the moment from which a test counts.</summary>
+    private static ResolverWorld CreateWarm(int ranks, out TimeSpan began, double fraction = 0, bool isSglang = false, bool breaksQueries = false)
+    {
+        ResolverWorld world = Create(fraction);
+        (world.Server.IsSglang, world.Server.BreaksQueries) = (isSglang, breaksQueries);
+        world.Server.RegisterRanks(ranks);
+        world.WarmUp(ranks);
+        began = world.Time.Now;
+        return world;
+    }
+
+    /// <summary>Moves the clock to <paramref name="at"/>, with no failure before its last tick.</summary>
+    private static void AdvanceToFailure(ResolverWorld world, TimeSpan at)
+    {
+        world.Time.AdvanceTo(at - Tick);
+        Assert.Empty(world.Failed);
+        world.Time.Advance(Tick);
+    }
+
+    /// <summary>Moves the clock to <paramref name="at"/>, where what is cached goes and no tick before.</summary>
+    private static void AssertForgottenAt(ResolverWorld world, TimeSpan at)
+    {
+        world.Time.AdvanceTo(at - Tick);
+        Assert.NotNull(world.Resolver.TopologyOf(ResolverWorld.Address));
+        world.Time.Advance(Tick);
+        Assert.Null(world.Resolver.TopologyOf(ResolverWorld.Address));
+    }
+
     [Theory]
     [MemberData(nameof(BothEnds))]
     public void The_topology_is_tried_again_after_50_ms_and_then_twice_as_long_up_to_a_second(double fraction, double factor)
@@ -34,11 +62,7 @@ public sealed class ResolverTimerTests
     [MemberData(nameof(BothEnds))]
     public void An_sglang_server_is_polled_after_1_ms_and_then_twice_as_long_up_to_20(double fraction, double factor)
     {
-        ResolverWorld world = Create(fraction);
-        world.Server.IsSglang = true;
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-        TimeSpan began = world.Time.Now;
+        ResolverWorld world = CreateWarm(4, out TimeSpan began, fraction, isSglang: true);
 
         world.Begin(7);
         world.Advance(1000);
@@ -49,11 +73,7 @@ public sealed class ResolverTimerTests
     [Fact]
     public void A_newcomer_makes_slow_polling_fast_again_behind_the_pause_that_is_under_way()
     {
-        ResolverWorld world = Create();
-        world.Server.IsSglang = true;
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-        TimeSpan began = world.Time.Now;
+        ResolverWorld world = CreateWarm(4, out TimeSpan began, isSglang: true);
 
         world.Begin(1);
         world.Advance(60);
@@ -66,11 +86,7 @@ public sealed class ResolverTimerTests
     [Fact]
     public void An_answer_makes_slow_polling_fast_again_for_the_rooms_that_still_wait()
     {
-        ResolverWorld world = Create();
-        world.Server.IsSglang = true;
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-        TimeSpan began = world.Time.Now;
+        ResolverWorld world = CreateWarm(4, out TimeSpan began, isSglang: true);
 
         world.Begin(1);
         world.Begin(2);
@@ -89,12 +105,7 @@ public sealed class ResolverTimerTests
     [InlineData(true, FixedRandom.AlmostOne, 0.75)]
     public void A_broken_query_is_made_again_after_20_ms_and_then_twice_as_long_up_to_a_second(bool isSglang, double fraction, double factor)
     {
-        ResolverWorld world = Create(fraction);
-        world.Server.IsSglang = isSglang;
-        world.Server.BreaksQueries = true;
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-        TimeSpan began = world.Time.Now;
+        ResolverWorld world = CreateWarm(4, out TimeSpan began, fraction, isSglang, breaksQueries: true);
 
         world.Begin(7);
         world.Time.Advance(TimeSpan.FromSeconds(10));
@@ -115,9 +126,7 @@ public sealed class ResolverTimerTests
         world.Server.IsDown = true;
 
         world.Begin(7);
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(15) - Tick);
-        Assert.Empty(world.Failed);
-        world.Time.Advance(Tick);
+        AdvanceToFailure(world, TimeSpan.FromSeconds(15));
 
         (RequestFailure failure, TimeSpan at) = Assert.Single(world.Failed).Value;
         Assert.Equal((FailureReason.BootstrapUnreachable, TimeSpan.FromSeconds(15)), (failure.Reason, at));
@@ -133,9 +142,7 @@ public sealed class ResolverTimerTests
         world.Server.IsDown = true;
 
         world.Begin(7);
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(3) - Tick);
-        Assert.Empty(world.Failed);
-        world.Time.Advance(Tick);
+        AdvanceToFailure(world, TimeSpan.FromSeconds(3));
 
         Assert.Equal(FailureReason.BootstrapUnreachable, Assert.Single(world.Failed).Value.Failure.Reason);
     }
@@ -151,9 +158,7 @@ public sealed class ResolverTimerTests
         world.Time.AdvanceTo(TimeSpan.FromSeconds(40));
 
         world.Begin(8);
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(55) - Tick);
-        Assert.Empty(world.Failed);
-        world.Time.Advance(Tick);
+        AdvanceToFailure(world, TimeSpan.FromSeconds(55));
 
         Assert.Equal(FailureReason.BootstrapUnreachable, Assert.Single(world.Failed).Value.Failure.Reason);
     }
@@ -161,18 +166,14 @@ public sealed class ResolverTimerTests
     [Fact]
     public void A_prefill_worker_that_took_its_ranks_with_it_fails_the_rooms_that_name_it_after_15_s()
     {
-        ResolverWorld world = Create();
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
+        ResolverWorld world = CreateWarm(4, out _);
         world.Begin(7);
         world.Time.AdvanceTo(TimeSpan.FromSeconds(2));
 
         world.Server.Table.Ranks.Unregister("worker");
         world.Time.AdvanceTo(TimeSpan.FromSeconds(10));
         world.Begin(8);
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(17) - Tick);
-        Assert.Empty(world.Failed);
-        world.Time.Advance(Tick);
+        AdvanceToFailure(world, TimeSpan.FromSeconds(17));
 
         Assert.Equal([7UL, 8UL], world.Failed.Keys.Order());
         Assert.All(world.Failed.Values, end => Assert.Equal(FailureReason.RankUnavailable, end.Failure.Reason));
@@ -184,9 +185,7 @@ public sealed class ResolverTimerTests
     [InlineData(0, false)]
     public void Another_prefill_worker_that_comes_within_the_15_s_gets_the_rooms_of_the_one_that_stopped(long ticksAfter15Seconds, bool isInTime)
     {
-        ResolverWorld world = Create();
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
+        ResolverWorld world = CreateWarm(4, out _);
         world.Begin(7);
         world.Server.Table.Ranks.Unregister("worker");
 
@@ -208,12 +207,8 @@ public sealed class ResolverTimerTests
         world.Server.RegisterRanks(1);
         world.Begin(7);
 
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(60) - Tick);
-        bool isKnown = world.Resolver.TopologyOf(ResolverWorld.Address) is not null;
-        world.Time.Advance(Tick);
+        AssertForgottenAt(world, TimeSpan.FromSeconds(60));
 
-        Assert.True(isKnown);
-        Assert.Null(world.Resolver.TopologyOf(ResolverWorld.Address));
         Assert.Null(world.Time.NextDue);
     }
 
@@ -226,39 +221,24 @@ public sealed class ResolverTimerTests
         world.Time.AdvanceTo(Tick);
         world.Begin(8);
 
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(65) - Tick);
-        bool isKnown = world.Resolver.TopologyOf(ResolverWorld.Address) is not null;
-        world.Time.Advance(Tick);
-
-        Assert.True(isKnown);
-        Assert.Null(world.Resolver.TopologyOf(ResolverWorld.Address));
+        AssertForgottenAt(world, TimeSpan.FromSeconds(65));
     }
 
     [Fact]
     public void What_is_cached_goes_with_the_second_heartbeat_that_fails()
     {
-        ResolverWorld world = Create();
-        world.Server.RegisterRanks(1);
-        world.WarmUp(1);
-        TimeSpan began = world.Time.Now - TimeSpan.FromMilliseconds(10);
+        ResolverWorld world = CreateWarm(1, out TimeSpan began);
 
         world.Server.IsDown = true;
-        world.Time.AdvanceTo(TimeSpan.FromSeconds(10) - Tick);
-        bool isCached = world.Resolver.TopologyOf(ResolverWorld.Address) is not null;
-        world.Time.Advance(Tick);
+        AssertForgottenAt(world, TimeSpan.FromSeconds(10));
 
-        Assert.Equal([5000, 10_000], world.Server.TimesOf("health", began));
-        Assert.True(isCached);
-        Assert.Null(world.Resolver.TopologyOf(ResolverWorld.Address));
+        Assert.Equal([5000, 10_000], world.Server.TimesOf("health", began - TimeSpan.FromMilliseconds(10)));
     }
 
     [Fact]
     public void A_parked_query_is_renewed_after_ten_seconds_to_the_tick()
     {
-        ResolverWorld world = Create();
-        world.Server.RegisterRanks(4);
-        world.WarmUp(4);
-        TimeSpan began = world.Time.Now;
+        ResolverWorld world = CreateWarm(4, out TimeSpan began);
 
         world.Begin(7);
         world.Time.Advance(TimeSpan.FromSeconds(30));
