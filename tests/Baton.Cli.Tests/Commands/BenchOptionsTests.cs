@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Baton.Bench;
+using Baton.Bench.Datasets;
 using Baton.Bench.Runs;
 using Baton.Cli.Commands;
 
@@ -22,19 +23,19 @@ public sealed class BenchOptionsTests
         ("--header A=b C=d=e", s => string.Join(' ', s.Headers), "[A, b] [C, d=e]"),
         ("--dataset-name random-ids", s => s.Dataset.Name, "random-ids"),
         ("--dataset-path p.json", s => s.Dataset.Path, "p.json"),
-        ("--num-prompts 3", s => s.Dataset.NumPrompts, 3),
-        ("--seed 9", s => s.Dataset.Seed, 9),
-        ("--sharegpt-output-len 5", s => s.Dataset.SharegptOutputLen, 5),
-        ("--sharegpt-context-len 6", s => s.Dataset.SharegptContextLen, 6),
-        ("--random-input-len 7", s => s.Dataset.RandomInputLen, 7),
-        ("--random-output-len 8", s => s.Dataset.RandomOutputLen, 8),
-        ("--random-range-ratio 0.25", s => s.Dataset.RandomRangeRatio, 0.25),
-        ("--gsp-num-groups 2", s => s.Dataset.GspNumGroups, 2),
-        ("--gsp-prompts-per-group 3", s => s.Dataset.GspPromptsPerGroup, 3),
-        ("--gsp-system-prompt-len 4", s => s.Dataset.GspSystemPromptLen, 4),
-        ("--gsp-question-len 5", s => s.Dataset.GspQuestionLen, 5),
-        ("--gsp-output-len 6", s => s.Dataset.GspOutputLen, 6),
-        ("--vocab-size 99", s => s.Dataset.VocabSize, 99),
+        OfDataset("--num-prompts", 3, d => d.NumPrompts),
+        OfDataset("--seed", 9, d => d.Seed),
+        OfDataset("--sharegpt-output-len", 5, d => d.SharegptOutputLen),
+        OfDataset("--sharegpt-context-len", 6, d => d.SharegptContextLen),
+        OfDataset("--random-input-len", 7, d => d.RandomInputLen),
+        OfDataset("--random-output-len", 8, d => d.RandomOutputLen),
+        OfDataset("--random-range-ratio", 0.25, d => d.RandomRangeRatio),
+        OfDataset("--gsp-num-groups", 2, d => d.GspNumGroups),
+        OfDataset("--gsp-prompts-per-group", 3, d => d.GspPromptsPerGroup),
+        OfDataset("--gsp-system-prompt-len", 4, d => d.GspSystemPromptLen),
+        OfDataset("--gsp-question-len", 5, d => d.GspQuestionLen),
+        OfDataset("--gsp-output-len", 6, d => d.GspOutputLen),
+        OfDataset("--vocab-size", 99, d => d.VocabSize),
         ("--request-rate 3.2", s => s.RequestRate, 3.2),
         ("--request-rate inf", s => s.RequestRate, double.PositiveInfinity),
         ("--max-concurrency 4", s => s.MaxConcurrency, 4),
@@ -60,6 +61,10 @@ public sealed class BenchOptionsTests
         ("--profile", s => string.Join(' ', s.ProfileUrls), "http://127.0.0.1:30000/"),
         ("--profile --pd-separated --profile-prefill-url http://p:1 --profile-decode-url http://d:2", s => string.Join(' ', s.ProfileUrls), "http://p:1/ http://d:2/"),
     ];
+
+    /// <summary>A number of the dataset: typed and expected is the same.</summary>
+    private static (string Typed, Func<BenchSettings, object?> Where, object? Expected) OfDataset(string flag, object value, Func<DatasetOptions, object?> where) =>
+        ($"{flag} {value}", s => where(s.Dataset), value);
 
     // Read by the command itself and not part of the run's settings.
     private static readonly string[] Outputs = ["--output-file", "--html", "--disable-tqdm"];
