@@ -20,7 +20,7 @@ internal static class VirtualRun
             {
                 // A cancelled Task.Delay continues on a pool thread, so the end of a timed-out request can be a moment away.
                 if (time.NextDue is { } due) time.AdvanceTo(due);
-                else if (!task.Wait(TimeSpan.FromSeconds(20))) throw new InvalidOperationException("nothing is due, and the run has not ended");
+                else if (!task.Wait(TimeSpan.FromSeconds(60))) throw new InvalidOperationException("nothing is due, and the run has not ended");
             }
             return task.GetAwaiter().GetResult();
         }
