@@ -1,26 +1,33 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 
 namespace Baton.Cli.Supervision;
 
 /// <summary>Ports that nobody listens on.</summary>
 internal static class FreePorts
 {
-    /// <summary>Asks the operating system for <paramref name="count"/> different free loopback ports.</summary>
-    /// <remarks>They are free when this returns; another process may take one before our child does, which then fails to start.</remarks>
+    /// <summary>First of the ports that <see cref="Take"/> chooses from.</summary>
+    public const int First = 20_000;
+    /// <summary>Behind the last of them. Systems give ports from 32768 (Linux) or 49152 on to whoever asks for any, clients included.</summary>
+    public const int End = 30_000;
+    private const int Tries = 10_000;
+
+    /// <summary>Finds <paramref name="count"/> different free loopback ports.</summary>
+    /// <remarks>
+    /// They are free when this returns, and our children listen on them a second later. Until then the system gives none of them to
+    /// another socket of its own accord; a program that wants just this one may still take it, and then the child fails to start.
+    /// </remarks>
+    /// <exception cref="InvalidOperationException">Nearly all are taken.</exception>
     public static int[] Take(int count)
     {
-        // All are open at once, or the system might hand out the same one twice.
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        try
+        HashSet<int> ports = [];
+        for (int i = 0; i < Tries && ports.Count < count; i++)
         {
-            foreach (TcpListener listener in listeners) listener.Start();
-            return [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
+            int port = RandomNumberGenerator.GetInt32(First, End);
+            if (WhyTaken(IPAddress.Loopback, port) is null) ports.Add(port);
         }
-        finally
-        {
-            foreach (TcpListener listener in listeners) listener.Dispose();
-        }
+        return ports.Count == count ? [.. ports] : throw new InvalidOperationException($"Of the loopback ports {First} to {End - 1} hardly one is free, and {count} are needed. See who listens there.");
     }
 
     /// <summary>Whether a server could listen on this address now.</summary>
