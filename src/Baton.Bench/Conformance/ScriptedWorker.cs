@@ -129,7 +129,8 @@ public sealed class ScriptedWorker : IAsyncDisposable
                     return;
                 }
                 if (IsRecording) Lines.Enqueue($"{exchange.Method} {exchange.Target}");
-                await AnswerAsync(exchange);
+                // An answer that waits for what never comes must not keep the worker from ending.
+                await AnswerAsync(exchange).WaitAsync(_stop.Token);
                 if (!exchange.KeepAlive) return;
             }
         }

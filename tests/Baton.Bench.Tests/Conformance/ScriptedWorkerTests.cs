@@ -19,4 +19,23 @@ public sealed class ScriptedWorkerTests
             foreach (Socket socket in arriving) socket.Dispose();
         }
     }
+
+    [Fact]
+    public async Task A_worker_ends_although_an_answer_of_it_waits_for_what_never_comes()
+    {
+        TimeSpan patience = TimeSpan.FromSeconds(30);
+        TaskCompletionSource came = new(TaskCreationOptions.RunContinuationsAsynchronously), never = new();
+        ScriptedWorker worker = new(_ =>
+        {
+            came.SetResult();
+            return never.Task;
+        });
+        using HttpClient client = new();
+        Task<HttpResponseMessage> asked = client.GetAsync(new Uri($"{worker.Url}/generate"));
+        await came.Task.WaitAsync(patience);
+
+        await worker.DisposeAsync().AsTask().WaitAsync(patience);
+
+        await Assert.ThrowsAsync<HttpRequestException>(() => asked);
+    }
 }
