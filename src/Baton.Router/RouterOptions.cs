@@ -67,6 +67,8 @@ public sealed record RouterOptions
     public AdmissionOptions Admission { get; init; } = new();
     /// <summary>What to do with <c>n &gt; 1</c>.</summary>
     public SampleMode SampleMode { get; init; } = SampleMode.Fanout;
+    /// <summary>Prompts of a batch that run at once as requests of their own; 0 sends a batch to one pair, as it is.</summary>
+    public int BatchFanout { get; init; }
     /// <summary>What to do when an answer names another rank than the one that was asked for.</summary>
     public VerifyMode VerifyDpRank { get; init; } = VerifyMode.Warn;
     /// <summary>Random ranks for every request, verified in every answer: <c>--test-external-dp-routing</c>.</summary>

@@ -53,6 +53,7 @@ internal sealed class RouterFlags
         _flags.Choice("--room-mode", "aligned: room % prefill dp_size is the prefill rank. random: uniform.", [("aligned", RoomMode.Aligned), ("random", RoomMode.Random)], (o, v) => o with { RoomMode = v });
         _flags.Choice("--n-mode", "n > 1. fanout: n single requests, merged. passthrough: as sent.",
             [("fanout", SampleMode.Fanout), ("passthrough", SampleMode.Passthrough)], (o, v) => o with { SampleMode = v });
+        _flags.Number("--batch-fanout", "Split a batch into requests of one prompt, so many at once, and merge the answers; 0: a batch goes to one pair.", 0, 4096, o => o.BatchFanout, (o, v) => o with { BatchFanout = v });
         _flags.Choice("--verify-dp-rank", "When an answer names another rank than was asked for: count and log, or answer 500.",
             [("warn", VerifyMode.Warn), ("off", VerifyMode.Off), ("fail", VerifyMode.Fail)], (o, v) => o with { VerifyDpRank = v });
         _flags.Switch("--test-external-dp-routing", "Random ranks for every request, and every native answer must name them (500 dp_rank_mismatch if not).", o => o with { TestExternalDpRouting = true });

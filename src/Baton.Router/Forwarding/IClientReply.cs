@@ -14,6 +14,9 @@ public interface IClientReply
     /// <summary>Passes the last bytes on together with the end: the client need not wait for what the router still has to do.</summary>
     ValueTask FinishAsync(ReadOnlyMemory<byte> last, CancellationToken ct) => WriteAsync(last, ct);
 
+    /// <summary>A stream that breaks is ended by whoever made this reply, and not by the attempt that broke.</summary>
+    bool TellsEnd => false;
+
     /// <summary>Closes the connection so that the client sees a broken answer, for a body that can be neither finished nor marked.</summary>
     void Abort();
 }

@@ -169,6 +169,7 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
             reply.Abort();
             return;
         }
+        if (reply.TellsEnd) return;
         using CancellationTokenSource patience = new(attempt.Options.StallTimeout, attempt.Time);
         try
         {

@@ -46,9 +46,8 @@ public sealed class PdForwarder(
             RequestHead admitted = head with { ReceivedAt = head.ReceivedAt + waited };
             try
             {
-                Task<RouterError?> running = facts.SampleCount > 1 && facts.BestOf == 1 && options.SampleMode == SampleMode.Fanout
-                    ? new SampleFanout(this, body, admitted, reply, options.StallTimeout, time).RunAsync(clientGone)
-                    : RunAsync(body, facts, null, admitted, reply, clientGone);
+                Task<RouterError?> running = facts is { IsBatch: true, BatchSize: > 1 } && options.BatchFanout > 0
+                    ? RunBatchAsync(body, admitted, reply, clientGone) : RunSamplesAsync(body, admitted, reply, clientGone);
                 metrics.Stage("read", queuedAt - head.ReceivedAt);
                 metrics.Stage("queue", waited);
                 error = await running;
@@ -80,6 +79,28 @@ public sealed class PdForwarder(
             throw;
         }
     }
+
+    /// <summary>Every prompt of a batch by itself.</summary>
+    private async Task<RouterError?> RunBatchAsync(ClientBody body, RequestHead head, IClientReply reply, CancellationToken clientGone)
+    {
+        try
+        {
+            return await new Fanout(this, BatchPlan.Of(body, options.BatchFanout), head, reply, options.StallTimeout, time).RunAsync(clientGone);
+        }
+        catch (BodyException e)
+        {
+            return new RouterError(400, e.Code, e.Message);
+        }
+    }
+
+    /// <summary>A body as it is, or every sample of it by itself.</summary>
+    internal Task<RouterError?> RunSamplesAsync(ClientBody body, RequestHead head, IClientReply reply, CancellationToken clientGone) =>
+        body.Facts is { SampleCount: > 1, BestOf: 1 } && options.SampleMode == SampleMode.Fanout
+            ? new Fanout(this, new SamplePlan(body), head, reply, options.StallTimeout, time).RunAsync(clientGone)
+            : RunAsync(body, body.Facts, null, head, reply, clientGone);
+
+    /// <summary>A part of a batch has its share of retries, as the request that it would be alone.</summary>
+    internal void CountPart() => _budget.CountRequest(Now);
 
     /// <summary>Attempts until one succeeds, the client has bytes, or nothing more may be tried. Every attempt has fresh rooms.</summary>
     internal async Task<RouterError?> RunAsync(ClientBody body, RequestFacts facts, ByteEdits? edits, RequestHead head, IClientReply reply, CancellationToken clientGone)

@@ -4,26 +4,26 @@ using Baton.Router.Forwarding;
 
 namespace Baton.Router.Answers;
 
-/// <summary>Weaves the event streams of <c>n</c> samples into one: whole events, each moved to its sample's index, one end for all.</summary>
+/// <summary>Weaves the event streams of a request's parts into one: whole events, each moved to its part's index, one end for all.</summary>
 /// <remarks>
-/// A write ends with the client, or when the client has taken nothing for <paramref name="stallTimeout"/>; never with the sample whose event
-/// it is: the server closes a connection whose write is cancelled, and the other samples' error could not be told any more.
+/// A write ends with the client, or when the client has taken nothing for <paramref name="stallTimeout"/>; never with the part whose event
+/// it is: the server closes a connection whose write is cancelled, and the other parts' error could not be told any more.
 /// </remarks>
-internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClientReply reply, TimeSpan stallTimeout, TimeProvider time, CancellationToken clientGone) : IDisposable
+internal sealed class PartStream(DataEndpoint endpoint, PartOrder order, IClientReply reply, TimeSpan stallTimeout, TimeProvider time, CancellationToken clientGone) : IDisposable
 {
     private readonly Lock _beginning = new();
     private readonly SemaphoreSlim _turn = new(1, 1);
     private byte[]? _id;
     private byte[]? _usageTemplate;
-    private long _completionTokens;
+    private UsageSum _usage = new(order.ArePrompts);
 
-    /// <summary>The reply that one sample's attempts write to.</summary>
-    public IClientReply Sample(int index) => new SampleReply(this, index);
+    /// <summary>The reply that one part's attempts write to.</summary>
+    public PartReply Part(int index) => new(this, index);
 
-    /// <summary>All samples ended well: the usage of all, then the end.</summary>
+    /// <summary>All parts ended well: the usage of all, then the end.</summary>
     public async Task FinishAsync()
     {
-        if (_usageTemplate is { } template) await WriteAsync(Framed(SampleMerge.Usage(template, _completionTokens, _id)));
+        if (_usageTemplate is { } template) await WriteAsync(Framed(PartMerge.Usage(template, _usage, _id)));
         await WriteAsync("data: [DONE]\n\n"u8.ToArray());
     }
 
@@ -46,7 +46,7 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
 
     public void Dispose() => _turn.Dispose();
 
-    private async ValueTask PassOnAsync(int sample, ReadOnlyMemory<byte> sse, CancellationToken ct)
+    private async ValueTask PassOnAsync(int part, ReadOnlyMemory<byte> sse, CancellationToken ct)
     {
         ReadOnlyMemory<byte> data = SseSplitter.Data(sse);
         if (SseSplitter.IsDone(sse)) return;
@@ -54,15 +54,15 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
         try
         {
             if (data.IsEmpty) await WriteAsync(sse);
-            else if (endpoint != DataEndpoint.Generate && SampleMerge.UsageOf(data.Span) is { } usage)
+            else if (endpoint != DataEndpoint.Generate && PartMerge.IsUsage(data.Span))
             {
-                _completionTokens += usage.Completion;
+                _usage.Add(data.Span);
                 _usageTemplate = data.ToArray();
             }
             else
             {
                 _id ??= JsonPlaces.Find(data.Span, "id") is var id && !JsonPlaces.IsEmpty(id) ? data.Span[id].ToArray() : null;
-                await WriteAsync(Framed(SampleMerge.Event(endpoint, data.Span, sample, sampleCount, _id)));
+                await WriteAsync(Framed(PartMerge.Event(endpoint, data.Span, part, order, _id)));
             }
         }
         finally
@@ -80,11 +80,18 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
 
     private static byte[] Framed(byte[] json) => [.. "data: "u8, .. json, .. "\n\n"u8];
 
-    private sealed class SampleReply(SampleStream stream, int index) : IClientReply
+    /// <summary>One part's way to the client.</summary>
+    internal sealed class PartReply(PartStream stream, int index) : IClientReply
     {
         private readonly SseSplitter _events = new();
 
         public bool HasStarted { get; private set; }
+
+        /// <summary>The error of a cut part is written once for all of them.</summary>
+        public bool TellsEnd => true;
+
+        /// <summary>What the worker itself said in an error event: it answered 200 and failed later.</summary>
+        public WorkerWords? Failure { get; private set; }
 
         public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
         {
@@ -98,9 +105,8 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
             _events.Add(bytes.Span);
             while (_events.TryTake(out ReadOnlyMemory<byte> sse))
             {
-                // The error event of a cut sample is written once for all of them.
-                if (sse.Span.StartsWith("data: {\"error\""u8)) continue;
-                await stream.PassOnAsync(index, sse, ct);
+                if (SseSplitter.Data(sse) is var data && data.Span.StartsWith("{\"error\""u8)) Failure = WorkerWords.Read(data.Span);
+                else await stream.PassOnAsync(index, sse, ct);
             }
         }
 
@@ -109,7 +115,7 @@ internal sealed class SampleStream(DataEndpoint endpoint, int sampleCount, IClie
         }
     }
 
-    /// <summary>The first sample to start begins the answer for all: once, under the lock.</summary>
+    /// <summary>The first part to start begins the answer for all: once, under the lock.</summary>
     private bool IsStarted { get; set; }
 
     private void Begin(int status, IEnumerable<KeyValuePair<string, string>> headers)
