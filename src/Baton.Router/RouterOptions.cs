@@ -62,6 +62,8 @@ public sealed record RouterOptions
     public TimeSpan TtftTimeout { get; init; } = TimeSpan.Zero;
     /// <summary>Between two chunks of decode's answer.</summary>
     public TimeSpan StallTimeout { get; init; } = TimeSpan.FromSeconds(120);
+    /// <summary>Between two comments that keep a stream's connection awake while its first token is waited for; zero is off.</summary>
+    public TimeSpan SseHeartbeat { get; init; } = TimeSpan.Zero;
     public RetryOptions Retry { get; init; } = new();
     public BreakerOptions Breaker { get; init; } = new();
     public AdmissionOptions Admission { get; init; } = new();

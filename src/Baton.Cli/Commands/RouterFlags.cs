@@ -76,6 +76,7 @@ internal sealed class RouterFlags
         Seconds("--request-timeout-secs", "From first to last byte of one attempt.", o => o.RequestTimeout, (o, v) => o with { RequestTimeout = v }, min: 0.001);
         Seconds("--ttft-timeout-secs", "To decode's first byte; 0 is off. Keep it under 300, SGLang's own bootstrap timeout.", o => o.TtftTimeout, (o, v) => o with { TtftTimeout = v });
         Seconds("--stall-timeout-secs", "Between two chunks of an answer.", o => o.StallTimeout, (o, v) => o with { StallTimeout = v }, min: 0.001);
+        Seconds("--sse-heartbeat-secs", "While a stream's first token is waited for, a comment so often; 0 is off. The first one commits the answer to 200.", o => o.SseHeartbeat, (o, v) => o with { SseHeartbeat = v });
         Admission("--max-concurrent-requests", "Requests at once, until their last byte; -1 is no limit.", -1, a => a.MaxConcurrent, (a, v) => a with { MaxConcurrent = v });
         Admission("--max-concurrent-per-key", "The same for each API key's tenant; -1 is no limit.", -1, a => a.MaxConcurrentPerKey, (a, v) => a with { MaxConcurrentPerKey = v });
         Admission("--queue-size", "Requests that may wait for a place; more are answered 429.", 0, a => a.QueueSize, (a, v) => a with { QueueSize = v });

@@ -39,6 +39,10 @@ public sealed class PdForwarder(
         _budget.CountRequest(Now);
         TimeSpan queuedAt = Now;
         RouterError? error = await EnterAsync(head, clientGone);
+        // Only from here on: who waits in the queue can still be told 408 by the status.
+        await using HeartbeatReply? beating = error is null && facts.Stream && options.SseHeartbeat > TimeSpan.Zero
+            ? new HeartbeatReply(reply, head.RequestId, options.SseHeartbeat, time, clientGone) : null;
+        reply = beating ?? reply;
         if (error is null)
         {
             TimeSpan waited = Now - queuedAt;
