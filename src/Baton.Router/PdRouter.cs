@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Baton.Core.Ids;
 using Baton.Router.Bodies;
 using Baton.Router.Choice;
@@ -35,7 +36,7 @@ public sealed class PdRouter
         if (options.DecodePolicy == "bucket") throw new ArgumentException("bucket is a prefill policy: give decode another one by --decode-policy.", nameof(options));
         DecodePolicy = RoutingPolicies.Create(options.DecodePolicy ?? (options.Policy == "bucket" ? "least_load" : options.Policy), options.Policies, _random);
         _rooms = new RoomIssuer(options.RoomMode, _random);
-        _ranks = new RankChooser(options.RankPolicy);
+        _ranks = new RankChooser(options.RankPolicy, options.Policies);
     }
 
     public WorkerFleet Fleet { get; }
@@ -90,46 +91,84 @@ public sealed class PdRouter
     {
         // A unified worker does both phases; it is used when the fleet has no pair to offer.
         bool unified = IsUnified(fleet);
-        List<Candidate> prefills = unified ? [] : Collect(fleet.Prefill, query, now, null, isDryRun);
-        if (!unified && prefills.Count == 0) return (null, null, None(WorkerRole.Prefill, fleet.Prefill), Nothing, Nothing);
+        List<Candidate> prefills = unified ? [] : Collect(fleet.Prefill, PrefillPolicy, query, now, null, isDryRun);
+        if (!unified && prefills.Count == 0) return (null, null, None(WorkerRole.Prefill, fleet.Prefill, query.Facts.Model), Nothing, Nothing);
         WorkerRole role = unified ? WorkerRole.Unified : WorkerRole.Decode;
-        List<Candidate> decodes = Collect(fleet.Of(role), query, now, null, isDryRun);
-        if (decodes.Count == 0) return (null, null, None(role, fleet.Of(role)), Nothing, Nothing);
+        List<Candidate> decodes = Collect(fleet.Of(role), DecodePolicy, query, now, null, isDryRun);
+        if (decodes.Count == 0) return (null, null, None(role, fleet.Of(role), query.Facts.Model), Nothing, Nothing);
 
         (Candidate? prefill, PolicyPick prefillPick) = (null, Nothing);
         if (!unified)
         {
-            (prefill, prefillPick, RouterError? bad) = Pick(PrefillPolicy, WorkerRole.Prefill, prefills, query, query.PrefillRank, now, isDryRun);
+            (prefill, prefillPick, RouterError? bad) = Pick(PrefillPolicy, WorkerRole.Prefill, prefills, query, AskedOfPrefill(query), now, isDryRun);
             if (bad is not null) return (null, null, bad, Nothing, Nothing);
         }
+        if (_options.DpField == RankField.DataParallelRank && prefill is { } shared)
+        {
+            if (query is { PrefillRank: { } one, DecodeRank: { } other } && one.Rank != other.Rank)
+                return (null, null, new RouterError(400, "bad_dp_rank", $"{one.Field} is {one.Text} and {other.Field} is {other.Text}: under --dp-field data_parallel_rank both legs have one rank."), Nothing, Nothing);
+            decodes = [.. decodes.Select(c => c.Worker).Distinct().Where(w => w.DpSize > (shared.Rank ?? 0)).Select(w => new Candidate(w, w.DpSize > 1 ? shared.Rank ?? 0 : null))];
+            if (decodes.Count == 0)
+                return (null, null, new RouterError(503, "server_selection_failed", $"Under --dp-field data_parallel_rank both legs have one rank, and no decode worker has rank {shared.Rank}."), Nothing, Nothing);
+        }
         if (query.KeepDecode is { } keep && decodes.Contains(keep)) return (prefill, keep, null, prefillPick, new PolicyPick(0, "kept"));
-        (Candidate? decode, PolicyPick decodePick, RouterError? wrong) = Pick(DecodePolicy, role, decodes, query, query.DecodeRank, now, isDryRun);
+        AskedRank? asked = prefill is not null && _options.DpField == RankField.DataParallelRank ? null : query.DecodeRank;
+        (Candidate? decode, PolicyPick decodePick, RouterError? wrong) = Pick(DecodePolicy, role, decodes, query, asked, now, isDryRun);
         return (prefill, decode, wrong, prefillPick, decodePick);
     }
 
+    // With one rank for both legs, either side's wish is prefill's.
+    private AskedRank? AskedOfPrefill(in RouteQuery query) => query.PrefillRank ?? (_options.DpField == RankField.DataParallelRank ? query.DecodeRank : null);
+
     private (Candidate?, PolicyPick, RouterError?) Pick(
-        IRoutingPolicy policy, WorkerRole role, List<Candidate> candidates, in RouteQuery query, int? forcedRank, TimeSpan now, bool isDryRun)
+        IRoutingPolicy policy, WorkerRole role, List<Candidate> candidates, in RouteQuery query, AskedRank? asked, TimeSpan now, bool isDryRun)
     {
         using Activity? span = isDryRun ? null : RouterTrace.Source.StartActivity(role == WorkerRole.Prefill ? "select.prefill" : "select.decode");
-        PolicyRequest request = new(role, query.Facts, query.Key, query.Prompt, now) { IsDryRun = isDryRun };
-        if (forcedRank is { } rank)
+        PolicyRequest request = new(role, query.Facts, query.Key, query.Prompt, now) { IsDryRun = isDryRun, Tools = query.Tools };
+        if (query.Target is { } target && policy.HonoursTarget)
         {
-            candidates = [.. candidates.Where(c => rank < c.Worker.DpSize).Select(c => new Candidate(c.Worker, rank)).Distinct()];
-            if (rank < 0 || candidates.Count == 0)
-                return (null, Nothing, new RouterError(400, "bad_dp_rank", $"Rank {rank} is outside [0, dp_size) of every {FailureMapping.Name(FailureMapping.LegOf(role))}."));
+            (Candidate? pinned, RouterError? refused) = Pinned(target, role, candidates);
+            if (refused is not null) return (null, Nothing, refused);
+            candidates = [pinned!.Value];
+        }
+        if (asked is { } rank)
+        {
+            int sizes = candidates.Max(c => c.Worker.DpSize);
+            candidates = rank.Rank is { } number ? [.. candidates.Where(c => number < c.Worker.DpSize).Select(c => new Candidate(c.Worker, number)).Distinct()] : [];
+            if (candidates.Count == 0)
+            {
+                string leg = FailureMapping.Name(FailureMapping.LegOf(role));
+                return (null, Nothing, new RouterError(400, "bad_dp_rank", $"{rank.Field} is {rank.Text}: give a {leg} rank from 0 to {sizes - 1}.") { Param = rank.Field });
+            }
         }
         PolicyPick pick = policy.Pick(candidates, request);
+        if (pick.Refusal is { } why) return (null, pick, new RouterError(503, "server_selection_failed", why) { Leg = FailureMapping.LegOf(role) });
         Candidate chosen = candidates[pick.Index];
-        if (forcedRank is null && _options.DpMode == DpMode.TwoLevel) chosen = _ranks.Choose(chosen.Worker, role, isDryRun);
+        if (asked is null && chosen.Rank is null && _options.DpMode == DpMode.TwoLevel && policy.ChoosesRanks) chosen = _ranks.Choose(chosen.Worker, request);
         span?.SetTag("policy", policy.Name).SetTag("branch", pick.Branch).SetTag("worker", chosen.Worker.Url).SetTag("rank", chosen.Rank);
         return (chosen, pick, null);
+    }
+
+    /// <summary>The place with a number among all of the role, in the order of <c>GET /workers</c>, every rank counted that the policy may choose.</summary>
+    private (Candidate? Pinned, RouterError? Refused) Pinned(string target, WorkerRole role, List<Candidate> candidates)
+    {
+        if (!int.TryParse(target, NumberStyles.None, CultureInfo.InvariantCulture, out int index))
+            return (null, new RouterError(400, "bad_target_worker", $"x-smg-target-worker is '{target}': give the number of a worker, from 0.") { Param = "x-smg-target-worker" });
+        bool ranks = _options.DpMode is DpMode.Auto or DpMode.Expand;
+        List<Candidate> all = [.. Fleet.Now.Of(role).SelectMany(w => ranks && w.DpSize > 1 ? Enumerable.Range(0, w.DpSize).Select(r => new Candidate(w, r)) : [new Candidate(w, null)])];
+        string name = FailureMapping.Name(FailureMapping.LegOf(role));
+        if (index >= all.Count)
+            return (null, new RouterError(503, "server_selection_failed", $"x-smg-target-worker is {index}, and there are {all.Count} places on {name} workers.") { Leg = FailureMapping.LegOf(role) });
+        return candidates.Contains(all[index])
+            ? (all[index], null)
+            : (null, new RouterError(503, "server_selection_failed", $"x-smg-target-worker is {index}, and {all[index]} cannot take the request now.") { Leg = FailureMapping.LegOf(role), IsRetryable = true });
     }
 
     private SideExplanation ExplainSide(
         WorkerRole role, IRoutingPolicy policy, IReadOnlyList<Worker> workers, in RouteQuery query, Candidate? chosen, string branch, TimeSpan now)
     {
         List<Exclusion> excluded = [];
-        List<Candidate> candidates = Collect(workers, query, now, excluded, isDryRun: true);
+        List<Candidate> candidates = Collect(workers, policy, query, now, excluded, isDryRun: true);
         return new SideExplanation
         {
             Policy = policy.Name,
@@ -147,9 +186,9 @@ public sealed class PdRouter
         };
     }
 
-    private List<Candidate> Collect(IReadOnlyList<Worker> workers, in RouteQuery query, TimeSpan now, List<Exclusion>? excluded, bool isDryRun)
+    private List<Candidate> Collect(IReadOnlyList<Worker> workers, IRoutingPolicy policy, in RouteQuery query, TimeSpan now, List<Exclusion>? excluded, bool isDryRun)
     {
-        bool expandRanks = _options.DpMode is DpMode.Auto or DpMode.Expand;
+        bool expandRanks = _options.DpMode is DpMode.Auto or DpMode.Expand && policy.ChoosesRanks;
         if (expandRanks && excluded is null && RollOf(workers).AllAdmitted(query, now) is { } all) return all;
         List<Candidate> found = CandidateFilter.Collect(workers, query, expandRanks, now, excluded, out bool panic);
         if (panic && !isDryRun) PanicChoices++;
@@ -178,6 +217,14 @@ public sealed class PdRouter
         return "other";
     }
 
+    /// <summary>A worker was replaced or removed: no policy keeps what it knew of it.</summary>
+    public void Forget(Worker worker)
+    {
+        PrefillPolicy.Forget(worker);
+        DecodePolicy.Forget(worker);
+        _ranks.Forget(worker);
+    }
+
     private static bool IsUnified(WorkerFleet.Snapshot fleet) => fleet.Prefill.Count == 0 && fleet.Decode.Count == 0 && fleet.Unified.Count > 0;
 
     // A worker that never told its model is not refused for it: the worker itself will say so.
@@ -190,6 +237,6 @@ public sealed class PdRouter
         return new RouterError(404, "model_not_found", $"No worker serves the model '{model}'. Served here: {served}.");
     }
 
-    private static RouterError None(WorkerRole role, IReadOnlyList<Worker> workers) =>
-        new(503, "server_selection_failed", $"{CandidateFilter.WhyNone(role, workers)} See GET /workers.") { IsRetryable = true, Leg = FailureMapping.LegOf(role) };
+    private static RouterError None(WorkerRole role, IReadOnlyList<Worker> workers, string? model) =>
+        new(503, "server_selection_failed", $"{CandidateFilter.WhyNone(role, workers, model)} See GET /workers.") { IsRetryable = true, Leg = FailureMapping.LegOf(role) };
 }

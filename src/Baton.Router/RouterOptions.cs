@@ -17,6 +17,14 @@ public enum DpMode
     Off,
 }
 
+/// <summary>Under which name a leg carries its rank: <c>--dp-field</c>.</summary>
+public enum RankField
+{
+    RoutedDpRank,
+    /// <summary>For workers older than <c>routed_dp_rank</c>: one rank for both legs, and no word of prefill's on decode's.</summary>
+    DataParallelRank,
+}
+
 /// <summary>How <c>n &gt; 1</c> is served: <c>--n-mode</c>.</summary>
 public enum SampleMode
 {
@@ -50,6 +58,7 @@ public sealed record RouterOptions
     public PolicyOptions Policies { get; init; } = new();
     public RankPolicy RankPolicy { get; init; } = RankPolicy.MinTokens;
     public DpMode DpMode { get; init; } = DpMode.Auto;
+    public RankField DpField { get; init; } = RankField.RoutedDpRank;
     public RoomMode RoomMode { get; init; } = RoomMode.Aligned;
     /// <summary>Seed of rooms and of the random policies; null takes one from the system at start.</summary>
     public ulong? Seed { get; init; }
@@ -75,7 +84,7 @@ public sealed record RouterOptions
     public VerifyMode VerifyDpRank { get; init; } = VerifyMode.Warn;
     /// <summary>Random ranks for every request, verified in every answer: <c>--test-external-dp-routing</c>.</summary>
     public bool TestExternalDpRouting { get; init; }
-    /// <summary>Lets clients name ranks by <c>x-prefill-dp-rank</c> and <c>x-decode-dp-rank</c>.</summary>
+    /// <summary>Lets clients name ranks: <c>x-prefill-dp-rank</c> or <c>disagg_prefill_dp_rank</c>, <c>x-decode-dp-rank</c> or <c>routed_dp_rank</c>.</summary>
     public bool AllowClientRank { get; init; }
     /// <summary>A worker may run in another mode than it was declared.</summary>
     public bool AllowRoleMismatch { get; init; }

@@ -47,9 +47,11 @@ internal sealed class RouterFlags
         _flags.Choice("--dp-mode", "auto, expand: choose a rank of every worker that reports dp_size > 1. two-level: choose the worker, then --rank-policy. off: the worker chooses.",
             [("auto", DpMode.Auto), ("expand", DpMode.Expand), ("two-level", DpMode.TwoLevel), ("off", DpMode.Off)], (o, v) => o with { DpMode = v });
         _flags.Choice("--rank-policy", "Under two-level: how a rank is picked inside the worker.",
-            [("min_tokens", RankPolicy.MinTokens), ("round_robin", RankPolicy.RoundRobin), ("follow_room", RankPolicy.FollowRoom)], (o, v) => o with { RankPolicy = v });
+            [("min_tokens", RankPolicy.MinTokens), ("round_robin", RankPolicy.RoundRobin), ("follow_room", RankPolicy.FollowRoom), ("cache_prefix", RankPolicy.CachePrefix)], (o, v) => o with { RankPolicy = v });
         _flags.Switch("--dp-minimum-tokens-scheduler", "SGLang's name for --dp-mode two-level --rank-policy min_tokens.", o => o with { DpMode = DpMode.TwoLevel, RankPolicy = RankPolicy.MinTokens });
         _flags.Switch("--dp-aware", "SGLang's name for --dp-mode expand.", o => o with { DpMode = DpMode.Expand });
+        _flags.Choice("--dp-field", "The name under which legs carry their rank. data_parallel_rank, for workers that know no other: one rank for both legs.",
+            [("routed_dp_rank", RankField.RoutedDpRank), ("data_parallel_rank", RankField.DataParallelRank)], (o, v) => o with { DpField = v });
         _flags.Choice("--room-mode", "aligned: room % prefill dp_size is the prefill rank. random: uniform.", [("aligned", RoomMode.Aligned), ("random", RoomMode.Random)], (o, v) => o with { RoomMode = v });
         _flags.Choice("--n-mode", "n > 1. fanout: n single requests, merged. passthrough: as sent.",
             [("fanout", SampleMode.Fanout), ("passthrough", SampleMode.Passthrough)], (o, v) => o with { SampleMode = v });
@@ -57,7 +59,7 @@ internal sealed class RouterFlags
         _flags.Choice("--verify-dp-rank", "When an answer names another rank than was asked for: count and log, or answer 500.",
             [("warn", VerifyMode.Warn), ("off", VerifyMode.Off), ("fail", VerifyMode.Fail)], (o, v) => o with { VerifyDpRank = v });
         _flags.Switch("--test-external-dp-routing", "Random ranks for every request, and every native answer must name them (500 dp_rank_mismatch if not).", o => o with { TestExternalDpRouting = true });
-        _flags.Switch("--allow-client-rank", "Let clients name ranks by x-prefill-dp-rank and x-decode-dp-rank.", o => o with { AllowClientRank = true });
+        _flags.Switch("--allow-client-rank", "Let clients name ranks: x-prefill-dp-rank or disagg_prefill_dp_rank, x-decode-dp-rank or routed_dp_rank.", o => o with { AllowClientRank = true });
         _flags.Bind(_flags.Add(new Option<ulong?>("--seed") { Description = "Seed of rooms and random policies. Default: drawn at start." }), (o, v) => o with { Seed = v });
 
         Share("--cache-threshold", "cache_aware: share of the prompt that must match.", p => p.CacheThreshold, (p, v) => p with { CacheThreshold = v });
@@ -66,7 +68,13 @@ internal sealed class RouterFlags
         Share("--balance-token-usage-threshold", "cache_aware: hottest minus coldest KV usage; 1 is off.", p => p.BalanceTokenUsageThreshold, (p, v) => p with { BalanceTokenUsageThreshold = v });
         Share("--overload-token-usage-threshold", "cache_aware: hottest KV usage; 1 is off.", p => p.OverloadTokenUsageThreshold, (p, v) => p with { OverloadTokenUsageThreshold = v });
         Seconds("--eviction-interval", "cache_aware: between two cuts of the tree.", o => o.Policies.EvictionInterval, (o, v) => o with { Policies = o.Policies with { EvictionInterval = v } });
-        PolicyNumber("--max-tree-size", "cache_aware: bytes of prompt text remembered per candidate.", 0, int.MaxValue, p => p.MaxTreeSize, (p, v) => p with { MaxTreeSize = v });
+        PolicyNumber("--max-tree-size", "cache_aware: bytes of prompts remembered per candidate.", 0, int.MaxValue, p => p.MaxTreeSize, (p, v) => p with { MaxTreeSize = v });
+        PolicyNumber("--block-size", "cache_aware: token ids that are compared together.", 1, 65536, p => p.BlockSize, (p, v) => p with { BlockSize = v });
+        PolicyNumber("--prefix-token-count", "prefix_hash: token ids at a prompt's beginning that count; of text four bytes for each.", 1, 1_000_000, p => p.PrefixTokenCount, (p, v) => p with { PrefixTokenCount = v });
+        PolicyNumber("--prefix-hash-load-factor", "prefix_hash: a load above this multiple of the mean sends a prompt elsewhere.", 1.0, 1e6, p => p.PrefixHashLoadFactor, (p, v) => p with { PrefixHashLoadFactor = v });
+        Seconds("--max-idle-secs", "manual: a key that was not used for longer is forgotten.", o => o.Policies.ManualIdle, (o, v) => o with { Policies = o.Policies with { ManualIdle = v } });
+        _flags.Choice("--assignment-mode", "manual: whom a new key is given to: anyone, the least loaded, or the one with the fewest keys.",
+            [("random", AssignmentMode.Random), ("min_load", AssignmentMode.MinLoad), ("min_group", AssignmentMode.MinGroup)], (o, v) => o with { Policies = o.Policies with { AssignmentMode = v } });
         PolicyNumber("--least-load-kv-pressure-weight", "least_load: seconds added by a half-full KV cache on prefill.", 0.0, 1e6, p => p.KvPressureSeconds, (p, v) => p with { KvPressureSeconds = v });
         PolicyNumber("--least-load-default-throughput", "least_load: prompt tokens per second.", 0.001, 1e9, p => p.DefaultThroughput, (p, v) => p with { DefaultThroughput = v });
         Seconds("--load-monitor-interval", "Between two readings of /v1/loads; 0 is off.", o => o.LoadInterval, (o, v) => o with { LoadInterval = v });

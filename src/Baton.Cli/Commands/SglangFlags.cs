@@ -40,7 +40,6 @@ internal static class SglangFlags
     ];
 
     private const string Discovery = "workers come from flags, --workers-file (read again when it changes) and POST /workers";
-    private const string NoSuchPolicy = "that policy is not there";
 
     public static readonly IReadOnlyList<(string Name, string? Harmless, string Why)> OfRouter =
     [
@@ -50,13 +49,7 @@ internal static class SglangFlags
         ("--decode-selector", null, Discovery),
         ("--service-discovery-port", null, Discovery),
         ("--service-discovery-namespace", null, Discovery),
-        ("--block-size", null, "cache_aware compares bytes, not blocks"),
-        ("--prefix-token-count", null, NoSuchPolicy),
-        ("--prefix-hash-load-factor", null, NoSuchPolicy),
-        ("--max-idle-secs", null, NoSuchPolicy),
-        ("--assignment-mode", null, NoSuchPolicy),
         ("--least-load-mean-prefill-tokens", null, "a prompt's length is always known here"),
-        ("--dp-field", "routed_dp_rank", "workers that only know data_parallel_rank cannot be given a prefill rank of their own"),
         ("--worker-startup-check-interval", null, "a worker that is not ready is asked five times a second"),
         ("--remove-unhealthy-workers", null, "a worker that fails its checks stays known and comes back by itself; DELETE /workers/{id} removes it"),
         ("--health-check-port", null, "health is asked where requests go"),

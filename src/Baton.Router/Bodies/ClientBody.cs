@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Baton.Router.Choice;
 
 namespace Baton.Router.Bodies;
 
@@ -15,6 +16,7 @@ public sealed class ClientBody
     private readonly Range _seed;
     private readonly Range _model;
     private readonly Range _rid;
+    private readonly Range _routedRank, _oldRank, _prefillRank;
 
     internal ClientBody(ReadOnlyMemory<byte> utf8, RequestFacts facts, List<Range> kept, Marks marks)
     {
@@ -22,13 +24,15 @@ public sealed class ClientBody
         Facts = facts;
         _kept = kept;
         (_sampleCount, _seed, _model, _rid) = (marks.SampleCount, marks.Seed, marks.Model, marks.Rid);
+        (_routedRank, _oldRank, _prefillRank) = (marks.RoutedRank, marks.OldRank, marks.PrefillRank);
         PromptRange = marks.Prompt;
+        ToolsRange = marks.Tools;
     }
 
     /// <summary>Where the values that the router may have to replace lie; an empty range when the body has none.</summary>
     internal struct Marks
     {
-        public Range SampleCount, Seed, Model, Rid, Prompt;
+        public Range SampleCount, Seed, Model, Rid, Prompt, Tools, RoutedRank, OldRank, PrefillRank;
     }
 
     /// <summary>The body as it came. Borrowed: the buffer's owner keeps it alive until both legs are written.</summary>
@@ -38,6 +42,15 @@ public sealed class ClientBody
 
     /// <summary>The raw JSON of <c>text</c>, <c>prompt</c>, <c>input_ids</c> or <c>messages</c>; empty when there is none.</summary>
     public Range PromptRange { get; }
+
+    /// <summary>The raw JSON of <c>tools</c>; empty when there is none.</summary>
+    public Range ToolsRange { get; }
+
+    /// <summary>The rank that the body asks decode (or a unified worker) for: <c>routed_dp_rank</c>, or its older name.</summary>
+    public AskedRank? AskedRank => Asked("routed_dp_rank", _routedRank) ?? Asked("data_parallel_rank", _oldRank);
+
+    /// <summary>The rank that the body asks prefill for.</summary>
+    public AskedRank? AskedPrefillRank => Asked("disagg_prefill_dp_rank", _prefillRank);
 
     /// <summary>Runs of bytes to copy, in order; each starts at a member's name and ends after a member's value.</summary>
     public IReadOnlyList<Range> Kept => _kept;
@@ -62,6 +75,9 @@ public sealed class ClientBody
     {
         if (!IsEmpty(_model)) edits.Replace(_model, JsonSerializer.SerializeToUtf8Bytes(model, RouterJson.Default.String));
     }
+
+    private AskedRank? Asked(string field, Range value) =>
+        IsEmpty(value) || Utf8.Span[value].SequenceEqual("null"u8) ? null : new AskedRank(field, Encoding.UTF8.GetString(Utf8.Span[value]));
 
     private static bool IsEmpty(Range range) => range.Start.Value == range.End.Value;
 }

@@ -56,12 +56,7 @@ public static class ClientBodyReader
             int start = (int)json.TokenStartIndex;
             bool ours = IsOurs(ref json);
             if (!ours) Value(ref json);
-            else
-            {
-                json.Read();
-                json.Skip();
-                _dropped++;
-            }
+            else Ours(ref json);
             Keep(start, (int)json.BytesConsumed, !ours);
         }
 
@@ -75,6 +70,17 @@ public static class ClientBodyReader
             }
             if (_runStart >= 0) _kept.Add(_runStart.._runEnd);
             _runStart = -1;
+        }
+
+        /// <summary>Dropped, and noted where a rank is asked for.</summary>
+        private void Ours(ref Utf8JsonReader json)
+        {
+            bool routed = json.ValueTextEquals("routed_dp_rank"u8), old = json.ValueTextEquals("data_parallel_rank"u8), prefill = json.ValueTextEquals("disagg_prefill_dp_rank"u8);
+            Range value = TakeAny(ref json);
+            if (routed) _marks.RoutedRank = value;
+            else if (old) _marks.OldRank = value;
+            else if (prefill) _marks.PrefillRank = value;
+            _dropped++;
         }
 
         private static bool IsOurs(ref Utf8JsonReader json) =>
@@ -100,6 +106,7 @@ public static class ClientBodyReader
             else if (json.ValueTextEquals("prompt"u8)) _prompt = PromptShape.Take(ref json);
             else if (json.ValueTextEquals("messages"u8)) _messages = PromptShape.Take(ref json);
             else if (json.ValueTextEquals("sampling_params"u8)) SamplingParams(ref json);
+            else if (json.ValueTextEquals("tools"u8)) _marks.Tools = TakeAny(ref json);
             else if (json.ValueTextEquals("stream_options"u8)) StreamOptions(ref json);
             else
             {
@@ -180,6 +187,14 @@ public static class ClientBodyReader
                 DroppedKeys = _dropped,
             };
             return new ClientBody(utf8, facts, _kept, _marks);
+        }
+
+        private static Range TakeAny(ref Utf8JsonReader json)
+        {
+            json.Read();
+            int start = (int)json.TokenStartIndex;
+            json.Skip();
+            return start..(int)json.BytesConsumed;
         }
 
         private static Range At(ref Utf8JsonReader json) => (int)json.TokenStartIndex..(int)json.BytesConsumed;

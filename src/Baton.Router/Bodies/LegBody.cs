@@ -39,15 +39,15 @@ public sealed class LegBody : IDisposable
     /// <param name="pairing">Null on a unified worker, which needs none.</param>
     /// <param name="routedRank">Rank of the worker that receives this leg, or null when the worker chooses.</param>
     /// <param name="prefillRank">Only on the decode leg: which prefill rank holds the KV cache.</param>
-    public static LegBody Write(ClientBody body, ByteEdits? edits, PairingFields? pairing, int? routedRank, int? prefillRank, string rankField = "routed_dp_rank")
+    public static LegBody Write(ClientBody body, ByteEdits? edits, PairingFields? pairing, int? routedRank, int? prefillRank, RankField rankField = RankField.RoutedDpRank)
     {
         int capacity = body.Utf8.Length + (edits?.ExtraBytes ?? 0) + 192 + (pairing is null ? 0 : (pairing.Host.Length + 40) * pairing.Rooms.Count);
         Writer writer = new(ArrayPool<byte>.Shared.Rent(Math.Max(capacity, 256)));
         writer.Raw("{"u8);
         foreach (Range run in body.Kept) writer.Member(body.Utf8.Span, run, edits);
         if (pairing is not null) writer.Pairing(pairing);
-        if (routedRank is { } rank) writer.Integer(rankField, rank);
-        if (prefillRank is { } hint) writer.Integer("disagg_prefill_dp_rank", hint);
+        if (routedRank is { } rank) writer.Integer(rankField == RankField.RoutedDpRank ? "routed_dp_rank" : "data_parallel_rank", rank);
+        if (prefillRank is { } hint && rankField == RankField.RoutedDpRank) writer.Integer("disagg_prefill_dp_rank", hint);
         writer.Raw("}"u8);
         return new LegBody(writer.Buffer, writer.Length);
     }

@@ -4,16 +4,13 @@ namespace Baton.Router.Choice;
 
 /// <summary>Sends a prompt where the longest part of it was sent before, unless the load is out of balance.</summary>
 /// <remarks>
-/// The text is the prompt as it stands in the body: for a chat the whole conversation with its roles, so the next turn of one
-/// conversation begins with the last one, and two conversations that share a system prompt share that much and no more.
+/// The text is the prompt as it stands in the body: for a chat its tools and the whole conversation with its roles, so the next turn of one
+/// conversation begins with the last one, and two conversations that share a system prompt share that much and no more. Token ids are
+/// compared by blocks of <c>--block-size</c>, however they are written.
 /// </remarks>
 public sealed class CacheAwarePolicy(PolicyOptions options) : IRoutingPolicy
 {
-    // Beyond this a longer match changes no decision; it bounds one insert.
-    private const int MaxTextBytes = 256 * 1024;
-    private readonly Lock _lock = new();
-    private readonly Dictionary<string, PrefixTree> _trees = [];
-    private TimeSpan _evicted;
+    private readonly PrefixMemory _memory = new(options);
 
     public string Name => "cache_aware";
 
@@ -22,36 +19,19 @@ public sealed class CacheAwarePolicy(PolicyOptions options) : IRoutingPolicy
     public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request)
     {
         (int least, bool imbalanced) = Balance(candidates);
-        ReadOnlySpan<byte> text = Text(request.Prompt.Span);
-        lock (_lock)
+        PromptText text = PromptText.Of(request, options.BlockSize);
+        PolicyPick pick = new(least, "imbalanced");
+        if (!imbalanced)
         {
-            if (!_trees.TryGetValue(request.Facts.Model ?? "", out PrefixTree? tree)) _trees[request.Facts.Model ?? ""] = tree = new PrefixTree();
-            PolicyPick pick = new(least, "imbalanced");
-            if (!imbalanced)
-            {
-                (int matched, Candidate? owner) = tree.Match(text, candidates);
-                double share = text.Length > 0 ? (double)matched / text.Length : 0;
-                bool hit = owner is not null && share > options.CacheThreshold;
-                pick = hit ? new PolicyPick(IndexOf(candidates, owner!.Value), "cache_hit") { MatchedShare = share } : new PolicyPick(least, "cache_miss") { MatchedShare = 0 };
-            }
-            if (!request.IsDryRun) Remember(tree, text, candidates[pick.Index], request.Now);
-            return pick;
+            (double share, Candidate? owner) = _memory.Match(request.Facts.Model, text, candidates);
+            bool hit = owner is not null && share > options.CacheThreshold;
+            pick = hit ? new PolicyPick(IndexOf(candidates, owner!.Value), "cache_hit") { MatchedShare = share } : new PolicyPick(least, "cache_miss") { MatchedShare = 0 };
         }
+        if (!request.IsDryRun) _memory.Remember(request.Facts.Model, text, candidates[pick.Index], request.Now);
+        return pick;
     }
 
-    public void Forget(Worker worker)
-    {
-        lock (_lock)
-            foreach (PrefixTree tree in _trees.Values) tree.Forget(c => c.Worker == worker);
-    }
-
-    private void Remember(PrefixTree tree, ReadOnlySpan<byte> text, Candidate chosen, TimeSpan now)
-    {
-        tree.Insert(text, chosen);
-        if (now - _evicted < options.EvictionInterval) return;
-        _evicted = now;
-        foreach (PrefixTree each in _trees.Values) each.Evict(options.MaxTreeSize);
-    }
+    public void Forget(Worker worker) => _memory.Forget(worker);
 
     /// <summary>The least loaded candidate, and whether the differences are so large that caching has to wait.</summary>
     private (int Least, bool Imbalanced) Balance(IReadOnlyList<Candidate> candidates)
@@ -73,9 +53,6 @@ public sealed class CacheAwarePolicy(PolicyOptions options) : IRoutingPolicy
             || (max - min > options.BalanceAbsThreshold && max > options.BalanceRelThreshold * min);
         return (least, imbalanced);
     }
-
-    // Without the closing bracket or quote, which the next turn of the conversation does not have in that place.
-    private static ReadOnlySpan<byte> Text(ReadOnlySpan<byte> prompt) => prompt.IsEmpty ? prompt : prompt[..Math.Min(prompt.Length - 1, MaxTextBytes)];
 
     private static int IndexOf(IReadOnlyList<Candidate> candidates, Candidate owner)
     {

@@ -71,11 +71,14 @@ public static class CandidateFilter
     }
 
     /// <summary>Why a role has nobody to offer, as one clause.</summary>
-    public static string WhyNone(WorkerRole role, IReadOnlyList<Worker> workers)
+    public static string WhyNone(WorkerRole role, IReadOnlyList<Worker> workers, string? model)
     {
         string name = role == WorkerRole.Unified ? "unified" : role == WorkerRole.Prefill ? "prefill" : "decode";
         if (workers.Count == 0) return $"No {name} worker is registered.";
-        string states = string.Join(", ", workers.GroupBy(w => w.Status).Select(g => $"{g.Count()} {g.Key}"));
+        string states = string.Join(", ", workers.GroupBy(w => WhyNot(w, model)).Select(g => $"{g.Count()} {g.Key}"));
         return $"No {name} worker can take the request: {states}.";
     }
+
+    private static string WhyNot(Worker worker, string? model) =>
+        worker.Status == WorkerStatus.Ready && model is not null && worker.ModelName is not null && !worker.Serves(model) ? "with another model" : worker.Status.ToString();
 }

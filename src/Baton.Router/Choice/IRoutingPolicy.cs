@@ -11,8 +11,14 @@ public interface IRoutingPolicy
 
     /// <summary>Chooses; a dry run leaves no trace in the policy's memory.</summary>
     /// <param name="candidates">At least one; ready, admitted by their breakers, serving the model.</param>
-    /// <returns>An index into <paramref name="candidates"/>, with the branch of the policy that decided, for explanations.</returns>
+    /// <returns>A refusal, or an index into <paramref name="candidates"/>, with the branch of the policy that decided, for explanations.</returns>
     PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request);
+
+    /// <summary>The header <c>x-smg-target-worker</c> pins its choice.</summary>
+    bool HonoursTarget => false;
+
+    /// <summary>False: candidates are workers, and each chooses its rank itself.</summary>
+    bool ChoosesRanks => true;
 
     /// <summary>The figure that the policy compares, lower is better; null when it compares nothing.</summary>
     double? Score(in Candidate candidate, in PolicyRequest request) => null;
@@ -32,6 +38,9 @@ public interface IRoutingPolicy
 public readonly record struct PolicyRequest(WorkerRole Role, RequestFacts Facts, string? Key, ReadOnlyMemory<byte> Prompt, TimeSpan Now)
 {
     public bool IsDryRun { get; init; }
+
+    /// <summary>Raw <c>tools</c> of a chat, which its template writes in front of the conversation; or empty.</summary>
+    public ReadOnlyMemory<byte> Tools { get; init; }
 }
 
 /// <param name="Index">Of the chosen candidate.</param>
@@ -40,4 +49,7 @@ public readonly record struct PolicyPick(int Index, string Branch)
 {
     /// <summary>Share of the prompt that the candidate was sent before, 0 to 1; null where the policy does not look.</summary>
     public double? MatchedShare { get; init; }
+
+    /// <summary>Why the policy takes none of the candidates; null when it took one.</summary>
+    public string? Refusal { get; init; }
 }

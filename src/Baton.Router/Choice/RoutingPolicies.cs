@@ -6,7 +6,7 @@ namespace Baton.Router.Choice;
 public static class RoutingPolicies
 {
     public static readonly IReadOnlyList<string> Names =
-        ["least_load", "random", "round_robin", "power_of_two", "cache_aware", "consistent_hash", "consistent_hashing", "bounded_consistent_hashing", "bucket"];
+        ["least_load", "random", "round_robin", "power_of_two", "cache_aware", "consistent_hash", "consistent_hashing", "bounded_consistent_hashing", "prefix_hash", "manual", "bucket", "passthrough"];
 
     /// <exception cref="ArgumentException">No policy has that name.</exception>
     public static IRoutingPolicy Create(string name, PolicyOptions options, RouterRandom random) => name switch
@@ -18,6 +18,9 @@ public static class RoutingPolicies
         "cache_aware" => new CacheAwarePolicy(options),
         "consistent_hash" or "consistent_hashing" => new ConsistentHashPolicy(options, isBounded: false),
         "bounded_consistent_hashing" => new ConsistentHashPolicy(options, isBounded: true),
+        "prefix_hash" => new PrefixHashPolicy(options),
+        "manual" => new ManualPolicy(options, random),
+        "passthrough" => new PassthroughPolicy(),
         "bucket" => new BucketPolicy(options),
         _ => throw new ArgumentException($"'{name}' is not a routing policy. Use one of: {string.Join(", ", Names)}.", nameof(name)),
     };

@@ -43,3 +43,15 @@ public sealed class PowerOfTwoPolicy(RouterRandom random) : IRoutingPolicy
         return new PolicyPick(candidates[second].Load < candidates[first].Load ? second : first, "in_flight");
     }
 }
+
+/// <summary>No choice at all: the one worker of the role, which chooses its rank itself. Two workers are a mistake in the configuration.</summary>
+public sealed class PassthroughPolicy : IRoutingPolicy
+{
+    public string Name => "passthrough";
+
+    public bool ChoosesRanks => false;
+
+    public PolicyPick Pick(IReadOnlyList<Candidate> candidates, in PolicyRequest request) => candidates.Count == 1
+        ? new PolicyPick(0, "only")
+        : new PolicyPick(-1, "several") { Refusal = $"The policy passthrough takes exactly one worker, and {candidates.Count} could take the request. Use another policy." };
+}

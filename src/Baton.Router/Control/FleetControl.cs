@@ -58,11 +58,7 @@ public sealed class FleetControl(
     }
 
     /// <summary>What the policies remember of a worker no longer holds.</summary>
-    public void Forget(Worker worker)
-    {
-        router.PrefillPolicy.Forget(worker);
-        router.DecodePolicy.Forget(worker);
-    }
+    public void Forget(Worker worker) => router.Forget(worker);
 
     /// <summary>Turns a prefill worker into a decode worker or back: drains it, asks it until it is idle, and takes it back in its new role.</summary>
     /// <returns>Null when it switched; otherwise status and text.</returns>

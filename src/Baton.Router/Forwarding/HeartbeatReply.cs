@@ -65,13 +65,12 @@ internal sealed class HeartbeatReply : IClientReply, IAsyncDisposable
 
     private async Task BeatAsync(TimeSpan interval, TimeProvider time)
     {
-        using CancellationTokenSource over = CancellationTokenSource.CreateLinkedTokenSource(_answered.Token, _clientGone);
         try
         {
             while (true)
             {
-                await Task.Delay(interval, time, over.Token);
-                await _turn.WaitAsync(over.Token);
+                await Task.Delay(interval, time, _answered.Token);
+                await _turn.WaitAsync(_answered.Token);
                 try
                 {
                     if (_begun) return;
@@ -86,7 +85,7 @@ internal sealed class HeartbeatReply : IClientReply, IAsyncDisposable
                 }
             }
         }
-        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        catch (OperationCanceledException) when (_answered.IsCancellationRequested || _clientGone.IsCancellationRequested)
         {
             // The answer is there, or nobody waits for it.
         }

@@ -145,7 +145,7 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
 
     private async Task<DecodeHead> StartDecodeAsync(byte[] buffer, DecodeClock clock, Activity? span)
     {
-        LegBody body = LegBody.Write(attempt.Body, attempt.Edits, attempt.Pairing, _decode.Rank, attempt.Route.Prefill?.Rank);
+        LegBody body = LegBody.Write(attempt.Body, attempt.Edits, attempt.Pairing, _decode.Rank, attempt.Route.Prefill?.Rank, attempt.Options.DpField);
         ILegResponse response = await attempt.Transport.SendAsync(attempt.Leg(_decode.Worker, body, span), clock.Token);
         try
         {

@@ -116,13 +116,7 @@ public sealed class PdForwarder(
         Candidate? keepDecode = null;
         for (int number = 1; ; number++)
         {
-            RouteQuery query = new(facts, head.RoutingKey, body.Utf8[body.PromptRange])
-            {
-                Avoid = failed,
-                KeepDecode = keepDecode,
-                PrefillRank = options.AllowClientRank ? head.PrefillRank : null,
-                DecodeRank = options.AllowClientRank ? head.DecodeRank : null,
-            };
+            RouteQuery query = head.Query(body, facts, options.AllowClientRank) with { Avoid = failed, KeepDecode = keepDecode };
             TimeSpan asked = Now;
             (Route? route, RouterError? refused) = router.Choose(query, asked);
             if (route is null) return last ?? refused;

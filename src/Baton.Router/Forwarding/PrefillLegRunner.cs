@@ -67,7 +67,7 @@ internal sealed class PrefillLegRunner(AttemptContext attempt, Candidate prefill
         byte[] buffer = ArrayPool<byte>.Shared.Rent(ReadBytes);
         try
         {
-            LegBody body = LegBody.Write(attempt.Body, attempt.Edits, attempt.Pairing, prefill.IsImplied ? null : prefill.Rank, null);
+            LegBody body = LegBody.Write(attempt.Body, attempt.Edits, attempt.Pairing, prefill.IsImplied ? null : prefill.Rank, null, attempt.Options.DpField);
             await using ILegResponse response = await attempt.Transport.SendAsync(attempt.Leg(prefill.Worker, body, span), ct);
             int length = await response.FillAsync(buffer, ct);
             ReadOnlySpan<byte> first = buffer.AsSpan(0, length);

@@ -1,3 +1,4 @@
+using Baton.Router.Choice;
 using Baton.Router.Forwarding;
 using Baton.Router.Trouble;
 using Microsoft.AspNetCore.Http;
@@ -36,12 +37,12 @@ internal sealed class RequestHeads(IEnumerable<string> more, bool keepsAuthoriza
             Tenant = tenant,
             PrefillRank = Rank(request, "x-prefill-dp-rank"),
             DecodeRank = Rank(request, "x-decode-dp-rank"),
+            Target = First(request, "x-smg-target-worker"),
             ReceivedAt = now,
         };
     }
 
-    // A rank that is no number is as far out of range as one can be; the router answers 400 when clients may choose ranks.
-    private static int? Rank(HttpRequest request, string name) => First(request, name) is { } text ? int.TryParse(text, out int rank) ? rank : -1 : null;
+    private static AskedRank? Rank(HttpRequest request, string name) => First(request, name) is { } text ? new AskedRank(name, text) : null;
 
     private static string? First(HttpRequest request, string name) => request.Headers.TryGetValue(name, out StringValues values) ? values[0] : null;
 }

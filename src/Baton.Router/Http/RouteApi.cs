@@ -7,7 +7,7 @@ using Microsoft.AspNetCore.Http;
 namespace Baton.Router.Http;
 
 /// <summary>Every decision explained: before it is made, and after.</summary>
-internal sealed class RouteApi(PdRouter router, RouteJournal journal, RequestHeads heads, TimeProvider time)
+internal sealed class RouteApi(PdRouter router, RouteJournal journal, RequestHeads heads, bool allowClientRank, TimeProvider time)
 {
     private const int MaxBodyBytes = 16 << 20;
 
@@ -19,7 +19,7 @@ internal sealed class RouteApi(PdRouter router, RouteJournal journal, RequestHea
             byte[] bytes = await Reply.BodyAsync(context, MaxBodyBytes);
             ClientBody body = ClientBodyReader.Read(bytes, EndpointOf(context.Request.Query["endpoint"].ToString(), bytes));
             RequestHead head = heads.From(context.Request, "explain", null, time.GetElapsedTime(0));
-            RouteExplanation explanation = router.Explain(new RouteQuery(body.Facts, head.RoutingKey, body.Utf8[body.PromptRange]), time.GetElapsedTime(0));
+            RouteExplanation explanation = router.Explain(head.Query(body, body.Facts, allowClientRank), time.GetElapsedTime(0));
             await Reply.JsonAsync(context, 200, explanation, RouterJson.Default.RouteExplanation);
         }
         catch (Exception e) when (e is BodyException or FormatException)

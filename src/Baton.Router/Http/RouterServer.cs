@@ -78,7 +78,7 @@ public sealed class RouterServer : IAsyncDisposable
         _monitor = new FleetMonitor(fleet, _transport, options, _metrics, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget);
         _controlApi = new ControlApi(Router, _control, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
         _info = new InfoApi(Router, _transport);
-        _routes = new RouteApi(Router, journal, _heads, time);
+        _routes = new RouteApi(Router, journal, _heads, options.AllowClientRank, time);
         _deep = new DeepReadiness(Router, _forwarder, time);
         _app.Run(HandleAsync);
     }

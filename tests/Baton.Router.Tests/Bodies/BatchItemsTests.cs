@@ -33,6 +33,7 @@ public sealed class BatchItemsTests
     [InlineData("""{"input_ids":[[1,2],[3]],"rid":"r","token_ids_logprob":[7,8],"image_data":[]}""", """{"input_ids":[3],"rid":"r_1","token_ids_logprob":[7,8],"image_data":[]}""", DataEndpoint.Generate)]
     [InlineData("""{"prompt":["a","b"],"stop":["x","y"],"rid":["p","q"],"sampling_params":[1]}""", """{"prompt":"b","stop":["x","y"],"rid":"q","sampling_params":[1]}""", DataEndpoint.Completions)]
     [InlineData("""{"prompt":[[1],[2]],"rid":"a","rid":["p","q"]}""", """{"prompt":[2],"rid":"a","rid":"q"}""", DataEndpoint.Completions)]
+    [InlineData("""{"prompt":["a","b"],"rid":["p","q","r"],"rid":"s"}""", """{"prompt":"b","rid":["p","q","r"],"rid":"s_1"}""", DataEndpoint.Completions)]
     public void A_value_that_is_no_list_per_prompt_is_for_every_prompt(string batch, string second, DataEndpoint endpoint) => Assert.Equal(second, Split(batch, endpoint)[1]);
 
     [Fact]

@@ -173,6 +173,34 @@ public sealed class PolicyTests
         Assert.Equal(second, again);
     }
 
+    [Theory]
+    [InlineData(32, 16, "cache_hit")]
+    [InlineData(32, 15, "cache_miss")]
+    [InlineData(7, 7, "cache_hit")]
+    public void Token_ids_are_compared_by_whole_blocks_however_they_are_written(int known, int shared, string branch)
+    {
+        CacheAwarePolicy policy = new(new PolicyOptions());
+        List<Candidate> candidates = Candidates(2);
+        int owner = policy.Pick(candidates, Request($"[{string.Join(',', Enumerable.Range(1000, known))}]")).Index;
+        candidates[owner].State.Take(1, 0, TimeSpan.Zero);
+
+        PolicyPick pick = policy.Pick(candidates, Request($"[ {string.Join(" ,", Enumerable.Range(1000, shared).Concat(Enumerable.Range(5, known - shared)))}]"));
+
+        Assert.Equal((branch, branch == "cache_hit" ? owner : 1 - owner), (pick.Branch, pick.Index));
+    }
+
+    [Fact]
+    public void Conversations_with_other_tools_begin_differently()
+    {
+        CacheAwarePolicy policy = new(new PolicyOptions());
+        List<Candidate> candidates = Candidates(2);
+        PolicyRequest Ask(string tool) => Request("[{\"role\":\"user\",\"content\":\"hello\"}]") with { Tools = Encoding.UTF8.GetBytes($"[{{\"name\":\"{tool}\"}}]") };
+        policy.Pick(candidates, Ask("weather"));
+
+        Assert.Equal("cache_hit", policy.Pick(candidates, Ask("weather") with { IsDryRun = true }).Branch);
+        Assert.Equal("cache_miss", policy.Pick(candidates, Ask("search") with { IsDryRun = true }).Branch);
+    }
+
     [Fact]
     public void A_replaced_worker_is_forgotten()
     {

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Baton.Bench.Conformance;
+using Baton.Router.Tests.Forwarding;
 using Baton.Router.Trouble;
 
 namespace Baton.Router.Tests.Http;
@@ -93,22 +94,26 @@ public sealed class BatchFanoutTests
     [Fact]
     public async Task No_more_prompts_run_at_once_than_was_asked_for()
     {
-        int running = 0, most = 0;
-        TaskCompletionSource two = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using ScriptedWorker prefill = new(Ok), decode = new(async e =>
+        Queue<FakeResponse> open = new();
+        using ForwarderHarness harness = new(Four with { BatchFanout = 2 }, _ =>
         {
-            most = Math.Max(most, Interlocked.Increment(ref running));
-            if (Volatile.Read(ref running) == 2) two.TrySetResult();
-            await two.Task;
-            Interlocked.Decrement(ref running);
-            await EchoAsync(e);
+            open.Enqueue(new FakeResponse());
+            return open.Last();
         });
-        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode], Four with { BatchFanout = 2 });
+        Task forwarded = harness.ForwardAsync("""{"text":["a","b","c","d","e"]}""");
+        List<int> running = [];
 
-        using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"text":["a","b","c","d","e"]}""");
+        for (int ended = 0; ended < 5; ended++)
+        {
+            // Legs are sent while the call that leads to them runs: nothing is waited for in between.
+            await RouterHarness.Until(() => harness.Transport.DecodeLegs.Count >= Math.Min(5, ended + 2), "the next prompt was sent");
+            running.Add(harness.Transport.DecodeLegs.Count - ended);
+            open.Dequeue().Say("{}").End();
+        }
+        await forwarded.WaitAsync(TimeSpan.FromSeconds(30));
 
-        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
-        Assert.Equal(2, most);
+        Assert.Equal([2, 2, 2, 2, 1], running);
+        Assert.Equal("[{},{},{},{},{}]", harness.Reply.Text);
     }
 
     [Fact]

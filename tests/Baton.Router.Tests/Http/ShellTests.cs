@@ -45,6 +45,39 @@ public sealed class ShellTests
     }
 
     [Fact]
+    public async Task What_a_client_asks_for_reaches_the_choice_and_its_explanation()
+    {
+        await using ScriptedWorker prefill = new(Ok, """{"dp_size":4}"""), decode = new(Ok, """{"dp_size":2}""");
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode], new RouterOptions { AllowClientRank = true, PrefillPolicy = "consistent_hash" });
+        const string body = """{"text":"a","routed_dp_rank":1}""";
+        using HttpRequestMessage request = new(HttpMethod.Post, "/generate") { Content = new StringContent(body) };
+        request.Headers.Add("x-smg-target-worker", "3");
+
+        using HttpResponseMessage answer = await harness.Client.SendAsync(request);
+        using HttpResponseMessage explained = await harness.PostAsync("/routes/explain", body);
+        using HttpResponseMessage refused = await harness.PostAsync("/generate", """{"text":"a","routed_dp_rank":2}""");
+
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        await RouterHarness.Until(() => !prefill.Seen.IsEmpty, "prefill's leg arrived");
+        Assert.Equal(3, JsonDocument.Parse(prefill.Seen.First().Text).RootElement.GetProperty("routed_dp_rank").GetInt32());
+        Assert.Equal(1, JsonDocument.Parse(decode.Seen.First().Text).RootElement.GetProperty("routed_dp_rank").GetInt32());
+        Assert.EndsWith("@1", JsonDocument.Parse(await explained.Content.ReadAsStringAsync()).RootElement.GetProperty("decode").GetProperty("chosen").GetString(), StringComparison.Ordinal);
+        Assert.Equal((HttpStatusCode.BadRequest, "bad_dp_rank"), (refused.StatusCode, await CodeOf(refused)));
+    }
+
+    [Fact]
+    public async Task A_role_that_lacks_the_model_says_so()
+    {
+        await using ScriptedWorker prefill = new(Ok, """{"served_model_name":"one"}"""), decode = new(Ok, """{"served_model_name":"two"}""");
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode]);
+
+        using HttpResponseMessage halfway = await harness.PostAsync("/generate", """{"text":"a","model":"one"}"""), nowhere = await harness.PostAsync("/generate", """{"text":"a","model":"three"}""");
+
+        Assert.Equal((HttpStatusCode.ServiceUnavailable, HttpStatusCode.NotFound), (halfway.StatusCode, nowhere.StatusCode));
+        Assert.Contains("No decode worker can take the request: 1 with another model.", await halfway.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_route_is_in_the_answers_headers_when_it_is_exposed_and_only_then()
     {
         await using ScriptedWorker prefill = new(Ok, """{"dp_size":2}"""), decode = new(Ok, """{"dp_size":3}""");
