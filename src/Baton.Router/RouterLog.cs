@@ -40,4 +40,7 @@ internal static partial class RouterLog
 
     [LoggerMessage(7012, LogLevel.Information, "router drains: {Running} requests run, {Waiting} wait")]
     public static partial void Draining(this ILogger logger, int running, int waiting);
+
+    [LoggerMessage(7020, LogLevel.Warning, "{RequestId}: decode was lost after {Tokens} tokens, another pair goes on: {Code}: {Why}")]
+    public static partial void Continuing(this ILogger logger, string requestId, int tokens, string code, string why);
 }

@@ -68,6 +68,7 @@ public sealed partial class RouterMetrics : IDisposable
         _sync = Histogram("baton.discovery.sync_duration", "Readings of the workers file.");
         LatePrefillFailures = Counter("baton.late_prefill_failures", "Prefill failures after decode's first byte.");
         Truncated = Counter("baton.stream_truncated", "Decode streams that ended without their terminal event.");
+        Continuations = Counter("baton.stream_continuations", "Streams that another pair went on with after decode died.");
         RankMismatches = Counter("baton.dp_rank_mismatch", "Answers that named another rank than the one asked for.");
         SoftAborts = Counter("baton.prefill_soft_abort", "Prefill answers of 200 whose finish reason is abort.");
         MergeFailures = Counter("baton.merge_failures", "Answers passed on unmerged because a side was not as expected.");
@@ -79,6 +80,7 @@ public sealed partial class RouterMetrics : IDisposable
 
     public Counter<long> LatePrefillFailures { get; }
     public Counter<long> Truncated { get; }
+    public Counter<long> Continuations { get; }
     public Counter<long> RankMismatches { get; }
     public Counter<long> SoftAborts { get; }
     public Counter<long> MergeFailures { get; }

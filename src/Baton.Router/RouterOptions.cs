@@ -71,6 +71,8 @@ public sealed record RouterOptions
     public TimeSpan TtftTimeout { get; init; } = TimeSpan.Zero;
     /// <summary>Between two chunks of decode's answer.</summary>
     public TimeSpan StallTimeout { get; init; } = TimeSpan.FromSeconds(120);
+    /// <summary>A text stream whose decode worker dies goes on elsewhere, from what the client has.</summary>
+    public bool StreamContinuation { get; init; }
     /// <summary>Between two comments that keep a stream's connection awake while its first token is waited for; zero is off.</summary>
     public TimeSpan SseHeartbeat { get; init; } = TimeSpan.Zero;
     public RetryOptions Retry { get; init; } = new();

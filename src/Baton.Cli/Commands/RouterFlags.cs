@@ -84,6 +84,7 @@ internal sealed class RouterFlags
         Seconds("--request-timeout-secs", "From first to last byte of one attempt.", o => o.RequestTimeout, (o, v) => o with { RequestTimeout = v }, min: 0.001);
         Seconds("--ttft-timeout-secs", "To decode's first byte; 0 is off. Keep it under 300, SGLang's own bootstrap timeout.", o => o.TtftTimeout, (o, v) => o with { TtftTimeout = v });
         Seconds("--stall-timeout-secs", "Between two chunks of an answer.", o => o.StallTimeout, (o, v) => o with { StallTimeout = v }, min: 0.001);
+        _flags.Switch("--stream-continuation", "When decode dies in the middle of a stream of one text, let another pair go on with it.", o => o with { StreamContinuation = true });
         Seconds("--sse-heartbeat-secs", "While a stream's first token is waited for, a comment so often; 0 is off. The first one commits the answer to 200.", o => o.SseHeartbeat, (o, v) => o with { SseHeartbeat = v });
         Admission("--max-concurrent-requests", "Requests at once, until their last byte; -1 is no limit.", -1, a => a.MaxConcurrent, (a, v) => a with { MaxConcurrent = v });
         Admission("--max-concurrent-per-key", "The same for each API key's tenant; -1 is no limit.", -1, a => a.MaxConcurrentPerKey, (a, v) => a with { MaxConcurrentPerKey = v });
@@ -149,6 +150,7 @@ internal sealed class RouterFlags
         string[] tenants = parse.GetValue(_tenantKey) ?? [], keys = [.. parse.GetValue(_apiKey) ?? [], .. tenants];
         if (tenants.Any(k => !k.Contains(':', StringComparison.Ordinal))) throw new FormatException("--tenant-api-key is written tenant:key.");
         RouterOptions options = _flags.Read(parse) with { ApiKeys = keys };
+        if (options is { StreamContinuation: true, Retry.IsEnabled: false }) throw new FormatException("--stream-continuation is a retry: leave out --disable-retries.");
         if ((options.TlsCertPath is null) != (options.TlsKeyPath is null)) throw new FormatException("--tls-cert-path and --tls-key-path go together.");
         foreach ((string flag, string? file) in new[] { ("--tls-cert-path", options.TlsCertPath), ("--tls-key-path", options.TlsKeyPath) })
             if (file is not null && !File.Exists(file)) throw new FormatException($"{flag} '{file}': there is no such file.");

@@ -101,17 +101,32 @@ public sealed class PdForwarder(
     internal Task<RouterError?> RunSamplesAsync(ClientBody body, RequestHead head, IClientReply reply, CancellationToken clientGone) =>
         body.Facts is { SampleCount: > 1, BestOf: 1 } && options.SampleMode == SampleMode.Fanout
             ? new Fanout(this, new SamplePlan(body), head, reply, options.StallTimeout, time).RunAsync(clientGone)
+            : options is { StreamContinuation: true, Retry.IsEnabled: true } && ContinuableBody.Of(body) is { } rest
+            ? new StreamContinuation(this, rest, head, reply, options.Retry.MaxAttempts, options.StallTimeout, time).RunAsync(body, clientGone)
             : RunAsync(body, body.Facts, null, head, reply, clientGone);
 
     /// <summary>A part of a batch has its share of retries, as the request that it would be alone.</summary>
     internal void CountPart() => _budget.CountRequest(Now);
 
+    /// <summary>The router-wide brake on retries has one left.</summary>
+    internal bool TakeRetry() => _budget.TryTake(Now);
+
+    internal void NoteContinued(RequestHead head, RouterError error, int tokens)
+    {
+        metrics.Continuations.Add(1);
+        logger.Continuing(head.RequestId, tokens, error.Code, error.Message);
+    }
+
+    /// <summary>Workers of this fleet stream increments from <c>/generate</c>.</summary>
+    internal bool StreamsIncrements => router.Fleet.Now.All.Any(w => w.Info.StreamsIncrements);
+
     /// <summary>Attempts until one succeeds, the client has bytes, or nothing more may be tried. Every attempt has fresh rooms.</summary>
-    internal async Task<RouterError?> RunAsync(ClientBody body, RequestFacts facts, ByteEdits? edits, RequestHead head, IClientReply reply, CancellationToken clientGone)
+    /// <param name="avoid">The URL of a worker that failed this request before.</param>
+    internal async Task<RouterError?> RunAsync(ClientBody body, RequestFacts facts, ByteEdits? edits, RequestHead head, IClientReply reply, CancellationToken clientGone, string? avoid = null)
     {
         (facts, edits) = ResolveAlias(body, facts, edits);
         TimeSpan began = Now;
-        List<Worker> failed = [];
+        List<Worker> failed = avoid is not null && router.Fleet.Find(avoid) is { } dead ? [dead] : [];
         RouterError? last = null;
         Candidate? keepDecode = null;
         for (int number = 1; ; number++)

@@ -22,6 +22,8 @@ public sealed record WorkerInfo
     public int? MaxRunningRequests { get; init; }
     /// <summary>Baton workers: a prefill may be cancelled at any time without losing KV cells.</summary>
     public bool CancelAnytime { get; init; }
+    /// <summary>Streams of <c>/generate</c> carry what is new and not all so far: SGLang's <c>--incremental-streaming-output</c>, before that <c>--stream-output</c>.</summary>
+    public bool StreamsIncrements { get; init; }
     /// <summary>Changes when the process behind the URL is replaced; null when the worker does not tell.</summary>
     public string? InstanceId { get; init; }
 
@@ -50,6 +52,7 @@ public sealed record WorkerInfo
             MaxTotalTokens = Integer(root, "max_total_tokens") ?? Integer(root, "max_total_num_tokens"),
             MaxRunningRequests = Integer(root, "max_running_requests"),
             CancelAnytime = Flag(root, "pd_cancel_anytime"),
+            StreamsIncrements = Flag(root, "incremental_streaming_output") || Flag(root, "stream_output"),
             InstanceId = Text(root, "instance_id"),
         };
     }
