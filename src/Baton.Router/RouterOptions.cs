@@ -115,6 +115,8 @@ public sealed record RouterOptions
     public int? PrometheusPort { get; init; }
     /// <summary>Adds <c>x-baton-prefill</c> and the like to every answer.</summary>
     public bool ExposeRoute { get; init; }
+    /// <summary>Errors carry their code under SGLang's header as well: <c>x-smg-error-code</c>.</summary>
+    public bool CompatHeaders { get; init; }
     /// <summary>Off: every worker counts as ready at once, and nothing is asked of it.</summary>
     public bool IsHealthCheckEnabled { get; init; } = true;
     public TimeSpan HealthCheckInterval { get; init; } = TimeSpan.FromSeconds(5);

@@ -18,6 +18,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Primitives;
 using BadHttpRequestException = Microsoft.AspNetCore.Http.BadHttpRequestException;
 
 namespace Baton.Router.Http;
@@ -207,6 +208,7 @@ public sealed class RouterServer : IAsyncDisposable
         TimeSpan received = _time.GetElapsedTime(0);
         (string method, string path) = PathTags.Of(context.Request);
         _metrics.Entered();
+        if (_options.CompatHeaders) context.Response.OnStarting(NameErrorForSmg, context);
         try
         {
             Task handling = DispatchAsync(context, received);
@@ -222,6 +224,13 @@ public sealed class RouterServer : IAsyncDisposable
         {
             _metrics.Answered(method, path, context.RequestAborted.IsCancellationRequested ? 499 : context.Response.StatusCode, _time.GetElapsedTime(0) - received);
         }
+    }
+
+    private static Task NameErrorForSmg(object state)
+    {
+        IHeaderDictionary headers = ((HttpContext)state).Response.Headers;
+        if (headers.TryGetValue("x-baton-error-code", out StringValues code)) headers["x-smg-error-code"] = code;
+        return Task.CompletedTask;
     }
 
     private Task DispatchAsync(HttpContext context, TimeSpan received)

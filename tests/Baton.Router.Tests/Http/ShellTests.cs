@@ -44,6 +44,21 @@ public sealed class ShellTests
         Assert.NotNull(full.Headers.RetryAfter?.Delta);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_errors_code_goes_by_SGLangs_header_too_when_that_is_asked_for(bool compatible)
+    {
+        await using ScriptedWorker prefill = new(e => e.RespondAsync(422, "{}")), decode = new(e => e.HangAsync());
+        await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode], new RouterOptions { CompatHeaders = compatible });
+
+        using HttpResponseMessage refused = await harness.PostAsync("/generate", "nonsense"), failed = await harness.PostAsync("/generate", """{"text":"a"}""");
+
+        Assert.Equal((compatible, compatible), (refused.Headers.Contains("x-smg-error-code"), failed.Headers.Contains("x-smg-error-code")));
+        if (compatible) Assert.Equal(["prefill_error"], failed.Headers.GetValues("x-smg-error-code"));
+        Assert.Equal(["prefill_error"], failed.Headers.GetValues("x-baton-error-code"));
+    }
+
     [Fact]
     public async Task What_a_client_asks_for_reaches_the_choice_and_its_explanation()
     {
