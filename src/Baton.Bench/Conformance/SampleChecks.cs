@@ -9,6 +9,7 @@ internal static class SampleChecks
     [
         new("03", "n = 4", "four requests with rooms of their own; one answer with choices 0 to 3 and their tokens added up", SamplesAsync),
         new("03s", "n = 3, streamed", "one stream with every sample's events and one end", StreamedSamplesAsync),
+        new("03e", "n = 2, streamed, and one sample ends with an error event", "the stream tells the error, and has one end", FailedSampleAsync),
         new("17", "prompt log probabilities in a stream", "prefill's in front of decode's in every event, wherever the reads were cut", StreamedLogprobsAsync),
         new("17b", "prompt log probabilities of a batch", "merged index by index", BatchLogprobsAsync),
         new("18", "the text data: [DONE] inside an answer", "passed on as text; the stream goes on", DoneInTextAsync),
@@ -51,6 +52,18 @@ internal static class SampleChecks
         JsonElement usage = parsed[3].GetProperty("usage");
         ConformanceStage.Expect((usage.GetProperty("completion_tokens").GetInt32(), usage.GetProperty("total_tokens").GetInt32()) == (6, 11), usage.GetRawText());
         return "three samples, one end";
+    }
+
+    private static async Task<string> FailedSampleAsync(ConformanceStage stage)
+    {
+        int served = 0;
+        stage.OnDecode(e => Interlocked.Increment(ref served) == 1
+            ? ConformanceStage.StreamAsync(e, """{"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}""", """{"error":{"message":"the rank is lost","type":"server_error","code":500}}""", "[DONE]")
+            : ConformanceStage.StreamAsync(e, """{"id":"b","choices":[{"index":0,"delta":{"content":"x"}}]}""", "[DONE]"));
+        string text = await stage.AskAsync("/v1/chat/completions", """{"messages":[{"role":"user","content":"a"}],"n":2,"stream":true}""");
+        ConformanceStage.Expect(text.Contains("\"error\"", StringComparison.Ordinal) && text.Contains("the rank is lost", StringComparison.Ordinal), $"no error in: {text}");
+        ConformanceStage.Expect(text.EndsWith("data: [DONE]\n\n", StringComparison.Ordinal) && text.Split("[DONE]").Length == 2, $"not one end: {text}");
+        return "the error, then the end";
     }
 
     private static async Task<string> StreamedLogprobsAsync(ConformanceStage stage)

@@ -89,7 +89,7 @@ internal sealed class Fanout(PdForwarder forwarder, FanoutPlan plan, RequestHead
         }
     }
 
-    private string Name(int part) => $"{char.ToUpperInvariant(plan.Noun[0])}{plan.Noun[1..]} {part} of {plan.Count}";
+    private string Name(int part) => $"{char.ToUpperInvariant(plan.Noun[0])}{plan.Noun[1..]} {part + 1} of {plan.Count}";
 
     private static RouterError Broken(string message) => new(502, "read_response_failed", message) { Leg = ErrorLeg.Decode };
 }

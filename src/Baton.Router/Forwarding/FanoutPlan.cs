@@ -46,7 +46,7 @@ internal sealed record BatchPlan : FanoutPlan
     {
         ClientBody item = _items.Item(part);
         if (item.Facts.SampleCount != Order.PerPart)
-            throw new BodyException("invalid_request_body", $"sampling_params.n is {Order.PerPart} for the first prompt and {item.Facts.SampleCount} for prompt {part}: it must be the same for all.");
+            throw new BodyException("invalid_request_body", $"sampling_params.n is {item.Facts.SampleCount}, and {Order.PerPart} for the first prompt: it must be the same for all.");
         forwarder.CountPart();
         return forwarder.RunSamplesAsync(item, head, reply, ct);
     }

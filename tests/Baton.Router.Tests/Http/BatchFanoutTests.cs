@@ -141,7 +141,7 @@ public sealed class BatchFanoutTests
 
         Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
         JsonElement error = JsonDocument.Parse(await answer.Content.ReadAsStringAsync()).RootElement.GetProperty("error");
-        Assert.StartsWith("Prompt 1 of 3: ", error.GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.StartsWith("Prompt 2 of 3: ", error.GetProperty("message").GetString(), StringComparison.Ordinal);
         await RouterHarness.Until(() => harness.CreditsOut == 0, "the other prompts ended too");
     }
 
@@ -161,7 +161,7 @@ public sealed class BatchFanoutTests
         using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"text":["a","b"],"stream":true}""");
 
         string text = await answer.Content.ReadAsStringAsync();
-        Assert.Contains("Prompt 1 of 2: the decode worker ended its stream with an error: rank lost", text, StringComparison.Ordinal);
+        Assert.Contains("Prompt 2 of 2: the decode worker ended its stream with an error: rank lost", text, StringComparison.Ordinal);
         Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
     }
 
