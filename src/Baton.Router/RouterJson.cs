@@ -14,6 +14,7 @@ namespace Baton.Router;
 [JsonSerializable(typeof(Choice.RouteExplanation))]
 [JsonSerializable(typeof(Control.WorkerRegistration))]
 [JsonSerializable(typeof(Control.WorkerAccepted))]
+[JsonSerializable(typeof(Control.LeaseGranted))]
 [JsonSerializable(typeof(Control.ControlError))]
 [JsonSerializable(typeof(Control.UrlList))]
 [JsonSerializable(typeof(Control.RoleSwitchRequest))]

@@ -38,6 +38,12 @@ internal static partial class RouterLog
     [LoggerMessage(7011, LogLevel.Warning, "workers file {File} was not taken over: {Why}")]
     public static partial void WorkersFileRefused(this ILogger logger, string file, string why);
 
+    [LoggerMessage(7014, LogLevel.Warning, "router has no workers yet: they register themselves (baton serve --router {Url}), or are added by POST /workers")]
+    public static partial void NoWorkers(this ILogger logger, Uri url);
+
+    [LoggerMessage(7013, LogLevel.Warning, "worker {Worker} did not renew its lease of {Seconds} s: it takes nothing new, and {InFlight} requests may end there")]
+    public static partial void LeaseEnded(this ILogger logger, string worker, double seconds, int inFlight);
+
     [LoggerMessage(7012, LogLevel.Information, "router drains: {Running} requests run, {Waiting} wait")]
     public static partial void Draining(this ILogger logger, int running, int waiting);
 

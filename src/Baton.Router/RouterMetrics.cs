@@ -30,7 +30,7 @@ public sealed partial class RouterMetrics : IDisposable
     private readonly Meter _meter = new(MeterName);
     private readonly PdRouter _router;
     private readonly Counter<long> _httpRequests, _responses, _limited, _requests, _errors, _tokens;
-    private readonly Counter<long> _bootstrapFailures, _transferFailures, _branches, _selections, _workerErrors, _checks, _retries, _exhausted, _cancelled, _registered, _deregistered;
+    private readonly Counter<long> _bootstrapFailures, _transferFailures, _branches, _selections, _workerErrors, _checks, _retries, _exhausted, _cancelled, _registered, _deregistered, _leasesEnded;
     private readonly Histogram<double> _httpDuration, _duration, _ttft, _tpot, _stage, _pdTtft, _prefill, _overhead, _backoff, _sync, _hitShare;
     private int _active;
 
@@ -63,7 +63,8 @@ public sealed partial class RouterMetrics : IDisposable
         _exhausted = Counter("baton.worker.retries_exhausted", "Retryable failures that were not retried, by reason.");
         _backoff = Histogram("baton.worker.retry_backoff", "Waits before attempts after the first.");
         _cancelled = Counter("baton.cancelled_legs", "Legs that the router cut, by leg and reason.");
-        _registered = Counter("baton.discovery.registrations", "Workers added, by source: cli, file or api.");
+        _registered = Counter("baton.discovery.registrations", "Workers added, by source: cli, file, api or lease.");
+        _leasesEnded = Counter("baton.discovery.leases_ended", "Workers taken out because they did not renew their lease, by source.");
         _deregistered = Counter("baton.discovery.deregistrations", "Workers removed, by source.");
         _sync = Histogram("baton.discovery.sync_duration", "Readings of the workers file.");
         LatePrefillFailures = Counter("baton.late_prefill_failures", "Prefill failures after decode's first byte.");
@@ -170,6 +171,8 @@ public sealed partial class RouterMetrics : IDisposable
     public void Registered(WorkerSource source) => _registered.Add(1, Tag("source", source.Name));
 
     public void Deregistered(WorkerSource source) => _deregistered.Add(1, Tag("source", source.Name));
+
+    public void LeaseEnded() => _leasesEnded.Add(1, Tag("source", WorkerSource.Lease.Name));
 
     public void Synced(TimeSpan took) => _sync.Record(took.TotalSeconds, Tag("source", WorkerSource.File.Name));
 

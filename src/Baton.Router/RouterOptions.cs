@@ -104,6 +104,8 @@ public sealed record RouterOptions
     public TimeSpan DrainSettle { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>A removed worker is cut off when its requests did not end by then.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(300);
+    /// <summary>A worker that registered itself is taken out when it was not heard of for this long.</summary>
+    public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(15);
     /// <summary>JSON list of workers, read again when it changes; null is none.</summary>
     public string? WorkersFile { get; init; }
     /// <summary>Between two readings of every worker's <c>/v1/loads</c>; zero is off.</summary>

@@ -9,8 +9,10 @@ public sealed class ServingHost : IAsyncDisposable
 {
     private readonly ServingServer _server;
     private readonly Worker _worker;
+    private readonly RouterRegistration _routers;
+    private int _hasLeft;
 
-    private ServingHost(ServingServer server, Worker worker) => (_server, _worker) = (server, worker);
+    private ServingHost(ServingServer server, Worker worker, RouterRegistration routers) => (_server, _worker, _routers) = (server, worker, routers);
 
     public Uri Url => _server.Url;
 
@@ -32,7 +34,9 @@ public sealed class ServingHost : IAsyncDisposable
             await server.StartAsync(ct);
             Worker worker = await WorkerBuilder.BuildAsync(options, load, server.Url.Port, time, loggers, ct);
             server.Attach(worker);
-            return new ServingHost(server, worker);
+            RouterRegistration routers = new(worker, server.Url, time, loggers);
+            routers.Start();
+            return new ServingHost(server, worker, routers);
         }
         catch
         {
@@ -47,14 +51,22 @@ public sealed class ServingHost : IAsyncDisposable
         TaskCompletionSource stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
         await using CancellationTokenRegistration registration = stop.Register(() => stopped.TrySetResult());
         await stopped.Task;
+        // First of all, so that no router sends anything that would be refused.
+        await LeaveRoutersAsync();
         await _worker.DrainAsync(_worker.Options.DrainTimeout, CancellationToken.None);
     }
 
     public async ValueTask DisposeAsync()
     {
+        await LeaveRoutersAsync();
         // Ranks first: their ends travel out over connections that the server still holds open.
         await _worker.DrainAsync(TimeSpan.Zero, CancellationToken.None);
         await _server.DisposeAsync();
         await _worker.DisposeAsync();
+    }
+
+    private async ValueTask LeaveRoutersAsync()
+    {
+        if (Interlocked.Exchange(ref _hasLeft, 1) == 0) await _routers.DisposeAsync();
     }
 }

@@ -21,6 +21,15 @@ internal static partial class ServingLog
     [LoggerMessage(6011, LogLevel.Error, "dp rank {DpRank} did not stop within {Seconds} s")]
     public static partial void RankDoesNotStop(this ILogger logger, int dpRank, double seconds);
 
+    [LoggerMessage(6012, LogLevel.Information, "registered at router {Router} as {Url}")]
+    public static partial void RegisteredAtRouter(this ILogger logger, Uri router, string url);
+
+    [LoggerMessage(6013, LogLevel.Warning, "not registered at router {Router}: {Why}; trying again until it works")]
+    public static partial void NotRegisteredAtRouter(this ILogger logger, Uri router, string why);
+
+    [LoggerMessage(6014, LogLevel.Warning, "removed at router {Router} by an operator: {Why}")]
+    public static partial void RemovedAtRouter(this ILogger logger, Uri router, string why);
+
     [LoggerMessage(6020, LogLevel.Warning, "{Id} failed: {Reason}: {Message}")]
     public static partial void RequestFailed(this ILogger logger, RequestId id, FailureReason reason, string message);
 

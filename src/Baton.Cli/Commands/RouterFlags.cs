@@ -165,7 +165,6 @@ internal sealed class RouterFlags
         List<WorkerSpec> prefills = parse.GetValue(_prefill) ?? [];
         List<WorkerSpec> workers = [.. prefills, .. Specs(parse.GetValue(_decode), WorkerRole.Decode), .. Specs(parse.GetValue(_unified), WorkerRole.Unified)];
         if (parse.GetValue(_pdDisaggregation) && prefills.Count == 0 && !hasFile) throw new FormatException("--pd-disaggregation needs at least one --prefill URL.");
-        if (workers.Count == 0 && !hasFile) throw new FormatException("No workers: give --prefill URL and --decode URL, or --worker URL, or --workers-file.");
         return [.. workers.Select(w => w with { ApiKey = key })];
     }
 

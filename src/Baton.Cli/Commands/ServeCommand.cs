@@ -102,6 +102,9 @@ internal static class ServeCommand
             KvPort = parse.GetValue(KvPort),
             KvAdvertiseHost = parse.GetValue(KvAdvertiseHost),
             ClusterSecret = parse.GetValue(ClusterSecret) ?? environment.ClusterSecret,
+            Routers = [.. (parse.GetValue(ServeFlags.Router) ?? []).Select(url => ServeOptions.ParseBaseUrl("--router", url))],
+            RouterKey = parse.GetValue(RouterKey) ?? environment.RouterKey,
+            AdvertiseUrl = parse.GetValue(AdvertiseUrl) is { } self ? ServeOptions.ParseBaseUrl("--advertise-url", self) : null,
         };
     }
 }

@@ -55,9 +55,14 @@ internal static class ServeFlags
     public static readonly Option<string?> KvAdvertiseHost = new("--kv-advertise-host") { Description = "Prefill: what decode connects to, when that differs from --kv-host." };
     public static readonly Option<string?> ClusterSecret = new("--cluster-secret") { Description = "Shared by all workers; both ends of a KV link prove that they know it. Default: BATON_CLUSTER_SECRET, or none." };
 
+    // Registration.
+    public static readonly Option<string[]> Router = new("--router") { Description = "A router's base URL: the worker registers itself there, stays while it runs, and leaves when it stops. Repeatable.", DefaultValueFactory = _ => [] };
+    public static readonly Option<string?> RouterKey = new("--router-key") { Description = "The routers' --admin-key. Default: BATON_ROUTER_KEY, or none." };
+    public static readonly Option<string?> AdvertiseUrl = new("--advertise-url") { Description = "Base URL by which routers reach this worker, when that differs from --host and --port." };
+
     public static IReadOnlyList<Option> All { get; } =
     [
-        ModelPath, ServedModelName, Mode, Host, Port, ApiKey, DpSize, Balance, ChunkedPrefillSize, MaxRunning, MaxQueued, MaxTotalTokens, ContextLength, MaxBatchTokens, ReservedDecode, Threads, GpuLayers, KvCacheType, ChatTemplate, LlamaLibrary, Engine, SimulatedCost, SimulatedTimeScale, RandomSeed, DrainTimeout, MaxBodyBytes, MaxBatchSize, Level, TransferBackend, BootstrapPort, BootstrapServer, BootstrapToken, ResolveTimeout, KvHost, KvPort, KvAdvertiseHost, ClusterSecret,
+        ModelPath, ServedModelName, Mode, Host, Port, ApiKey, DpSize, Balance, ChunkedPrefillSize, MaxRunning, MaxQueued, MaxTotalTokens, ContextLength, MaxBatchTokens, ReservedDecode, Threads, GpuLayers, KvCacheType, ChatTemplate, LlamaLibrary, Engine, SimulatedCost, SimulatedTimeScale, RandomSeed, DrainTimeout, MaxBodyBytes, MaxBatchSize, Level, TransferBackend, BootstrapPort, BootstrapServer, BootstrapToken, ResolveTimeout, KvHost, KvPort, KvAdvertiseHost, ClusterSecret, Router, RouterKey, AdvertiseUrl,
     ];
 
     private static Option<int> Count(string name, string description, int value) => new(name) { Description = description, DefaultValueFactory = _ => value };

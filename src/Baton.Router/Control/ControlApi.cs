@@ -9,9 +9,10 @@ using Microsoft.AspNetCore.Http;
 namespace Baton.Router.Control;
 
 /// <summary>The control plane over HTTP: the table of section "Control plane" in docs/router.md, one case a row.</summary>
-internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegTransport http, KeyRing admin, CancellationToken stopping)
+internal sealed class ControlApi(PdRouter router, FleetControl control, WorkerLeases leases, HttpLegTransport http, KeyRing admin, CancellationToken stopping)
 {
     private const int MaxBodyBytes = 1 << 20;
+    private readonly LeaseApi _leases = new(leases);
 
     /// <summary>Answers a control request; false when the path is none.</summary>
     public async Task<bool> TryHandleAsync(HttpContext context)
@@ -29,6 +30,8 @@ internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegT
             ("GET", "/get_loads") => c => Reply.JsonAsync(c, 200, LoadList.Of(router.Fleet.Now), RouterJson.Default.LoadList),
             ("GET", "/engine_metrics") => EngineMetricsAsync,
             ("POST", "/config/reload") => ReloadAsync,
+            ("POST", "/workers/lease") => _leases.TakeAsync,
+            ("DELETE", "/workers/lease") => _leases.GiveBackAsync,
             (var method, _) when path.StartsWith("/workers/", StringComparison.Ordinal) => c => OneAsync(c, method, path["/workers/".Length..].Split('/')),
             _ => null,
         };
@@ -196,13 +199,13 @@ internal sealed class ControlApi(PdRouter router, FleetControl control, HttpLegT
         else await Reply.JsonAsync(context, 200, WorkerList.Of(router.Fleet.Now), RouterJson.Default.WorkerList);
     }
 
-    private static async Task<WorkerRegistration> ReadAsync(HttpContext context) =>
+    internal static async Task<WorkerRegistration> ReadAsync(HttpContext context) =>
         JsonSerializer.Deserialize(await Reply.BodyAsync(context, MaxBodyBytes), RouterJson.Default.WorkerRegistration) ?? throw new FormatException("The body is null.");
 
     private static WorkerAccepted Accepted(Worker worker, string message) =>
         new() { Status = "accepted", WorkerId = worker.Id, Url = worker.Url, Location = $"/workers/{worker.Id}", Message = message };
 
-    private static Task FailAsync(HttpContext context, int status, string code, string message) =>
+    internal static Task FailAsync(HttpContext context, int status, string code, string message) =>
         Reply.JsonAsync(context, status, new ControlError { Error = message, Code = code }, RouterJson.Default.ControlError);
 
     // The answer says that it began; GET /workers shows how far it is. Cancelled only when the router stops.

@@ -11,6 +11,16 @@ internal sealed record WorkerAccepted
     public required string Message { get; init; }
 }
 
+/// <summary>The answer to <c>POST /workers/lease</c>.</summary>
+internal sealed record LeaseGranted
+{
+    public required string WorkerId { get; init; }
+    public required string Url { get; init; }
+    /// <summary>Renew before this much time has passed; 0 when the worker is known by other means and needs no lease.</summary>
+    public required double LeaseSecs { get; init; }
+    public required string Status { get; init; }
+}
+
 internal sealed record ControlError
 {
     public required string Error { get; init; }

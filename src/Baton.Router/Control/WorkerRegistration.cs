@@ -16,6 +16,8 @@ public sealed record WorkerRegistration
     public double? Cost { get; init; }
     public IReadOnlyDictionary<string, string>? Labels { get; init; }
     public int? DpSize { get; init; }
+    /// <summary>With a lease: tells the worker's process from the one before it at the same URL.</summary>
+    public string? InstanceId { get; init; }
 
     /// <summary>A whole specification.</summary>
     /// <exception cref="FormatException">A field is missing or wrong; the text names it.</exception>

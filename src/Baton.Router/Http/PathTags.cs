@@ -10,7 +10,7 @@ internal static class PathTags
     {
         "/generate", "/v1/completions", "/v1/chat/completions", "/health", "/liveness", "/readiness", "/health_generate", "/metrics", "/v1/models",
         "/server_info", "/get_server_info", "/model_info", "/get_model_info", "/v1/tokenize", "/v1/detokenize", "/tokenize", "/detokenize",
-        "/routes/explain", "/routes/recent", "/workers", "/add_worker", "/remove_worker", "/list_workers", "/pd_role_switch", "/flush_cache",
+        "/routes/explain", "/routes/recent", "/workers", "/workers/lease", "/add_worker", "/remove_worker", "/list_workers", "/pd_role_switch", "/flush_cache",
         "/get_loads", "/engine_metrics", "/config/reload",
     }.ToFrozenSet(StringComparer.Ordinal);
 

@@ -43,6 +43,7 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly PdForwarder _forwarder;
     private readonly FleetMonitor _monitor;
     private readonly FleetControl _control;
+    private readonly WorkerLeases _leases;
     private readonly ControlApi _controlApi;
     private readonly InfoApi _info;
     private readonly RouteApi _routes;
@@ -77,7 +78,8 @@ public sealed class RouterServer : IAsyncDisposable
         foreach (WorkerSpec spec in workers)
             if (_control.Add(spec, WorkerSource.CommandLine) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.");
         _monitor = new FleetMonitor(fleet, _transport, options, _metrics, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget);
-        _controlApi = new ControlApi(Router, _control, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
+        _leases = new WorkerLeases(_control, fleet, options.LeaseTime, _metrics, time, loggers.CreateLogger<WorkerLeases>());
+        _controlApi = new ControlApi(Router, _control, _leases, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
         _info = new InfoApi(Router, _transport);
         _routes = new RouteApi(Router, journal, _heads, options.AllowClientRank, time);
         _deep = new DeepReadiness(Router, _forwarder, time);
@@ -103,6 +105,7 @@ public sealed class RouterServer : IAsyncDisposable
         _background = Task.WhenAll(_monitor.RunAsync(_stop.Token), _control.FollowFileAsync(_stop.Token));
         WorkerFleet.Snapshot fleet = Router.Fleet.Now;
         _logger.Listening(bound, fleet.Prefill.Count, fleet.Decode.Count, fleet.Unified.Count);
+        if (fleet.All.Count == 0) _logger.NoWorkers(Url);
     }
 
     /// <summary>Waits until every worker is ready, or some are not when the time is up.</summary>
@@ -139,6 +142,7 @@ public sealed class RouterServer : IAsyncDisposable
         await _cut.CancelAsync();
         await _background;
         await _app.DisposeAsync();
+        _leases.Dispose();
         _transport.Dispose();
         _collector.Dispose();
         _metrics.Dispose();

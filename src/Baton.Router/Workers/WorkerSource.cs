@@ -8,6 +8,8 @@ public enum WorkerSource
     File,
     /// <summary>The control plane.</summary>
     Api,
+    /// <summary>The worker itself: it leaves when it no longer renews its lease.</summary>
+    Lease,
 }
 
 public static class WorkerSources
@@ -15,6 +17,6 @@ public static class WorkerSources
     extension(WorkerSource source)
     {
         /// <summary>A tag's value.</summary>
-        public string Name => source switch { WorkerSource.File => "file", WorkerSource.Api => "api", _ => "cli" };
+        public string Name => source switch { WorkerSource.File => "file", WorkerSource.Api => "api", WorkerSource.Lease => "lease", _ => "cli" };
     }
 }

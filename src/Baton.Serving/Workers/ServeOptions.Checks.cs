@@ -23,6 +23,7 @@ public sealed partial record ServeOptions
         if (TransferBackend is not ("tcp" or "fake")) problems.Add(TransferBackendProblem());
         if (LoadBalanceMethod == Core.Ranks.LoadBalanceMethod.FollowBootstrapRoom && Role != WorkerRole.Prefill)
             problems.Add($"--load-balance-method {Core.Ranks.LoadBalanceMethod.FollowBootstrapRoom.WireName} is for prefill workers; rooms say nothing about the ranks of this one.");
+        if (Routers.Count == 0 && AdvertiseUrl is not null) problems.Add("--advertise-url needs a --router URL.");
         if (Role != WorkerRole.Unified && TransferBackend == "tcp") problems.AddRange(ToTransfer().Validate());
         if (problems.Count > 0) throw new ValidationException(string.Join(Environment.NewLine, problems));
     }

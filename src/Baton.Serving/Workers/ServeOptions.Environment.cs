@@ -7,6 +7,7 @@ namespace Baton.Serving.Workers;
 public sealed partial record ServeOptions
 {
     public const string ClusterSecretVariable = "BATON_CLUSTER_SECRET";
+    public const string RouterKeyVariable = "BATON_ROUTER_KEY";
     private const string Prefix = "SGLANG_DISAGGREGATION_";
 
     private static readonly HashSet<string> Understood = new(StringComparer.Ordinal)
@@ -43,12 +44,19 @@ public sealed partial record ServeOptions
             HeartbeatMaxFailure = resolver.HeartbeatMaxFailure,
             ForceQueryPrefillDpRank = resolver.ForceQuery,
             ClusterSecret = variable(ClusterSecretVariable) is { Length: > 0 } secret ? secret : ClusterSecret,
+            RouterKey = variable(RouterKeyVariable) is { Length: > 0 } key ? key : RouterKey,
         };
     }
 
     /// <summary>SGLang's variables that are set and have no meaning here: worth a warning each.</summary>
     public static IEnumerable<string> FindVariablesWithoutMeaning(IEnumerable<string> names) =>
         names.Where(name => name.StartsWith(Prefix, StringComparison.Ordinal) && !Understood.Contains(name)).Order(StringComparer.Ordinal);
+
+    /// <summary>Reads <c>http://host:port</c>.</summary>
+    /// <exception cref="FormatException">Not a base URL; the text names the flag.</exception>
+    public static Uri ParseBaseUrl(string flag, string text) =>
+        Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && url.Scheme is "http" or "https" && url is { UserInfo: "", Query: "", AbsolutePath: "/" }
+            ? url : throw new FormatException($"{flag} {text} is not a base URL: write http://host:port.");
 
     /// <summary>Reads HOST:PORT, with brackets around an IPv6 address.</summary>
     /// <exception cref="FormatException">No port, or none in [1, 65535].</exception>

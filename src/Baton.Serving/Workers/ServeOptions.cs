@@ -140,6 +140,15 @@ public sealed partial record ServeOptions
     /// <summary>Shared by all workers. BATON_CLUSTER_SECRET.</summary>
     public string? ClusterSecret { get; init; }
 
+    /// <summary>Routers at which the worker registers itself for as long as it runs.</summary>
+    public IReadOnlyList<Uri> Routers { get; init; } = [];
+
+    /// <summary>The routers' admin key.</summary>
+    public string? RouterKey { get; init; }
+
+    /// <summary>Where routers reach this worker; null is the host and port it listens on.</summary>
+    public Uri? AdvertiseUrl { get; init; }
+
     public RequestLimits Limits { get; init; } = new();
 
     public SimulatedOptions Simulated { get; init; } = new();
