@@ -106,7 +106,7 @@ public sealed record RouterOptions
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(300);
     /// <summary>A worker that registered itself is taken out when it was not heard of for this long.</summary>
     public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(15);
-    /// <summary>JSON list of workers, read again when it changes; null is none.</summary>
+    /// <summary>List of workers, JSON or YAML, read again when it changes; null is none.</summary>
     public string? WorkersFile { get; init; }
     /// <summary>Between two readings of every worker's <c>/v1/loads</c>; zero is off.</summary>
     public TimeSpan LoadInterval { get; init; } = TimeSpan.FromSeconds(2);

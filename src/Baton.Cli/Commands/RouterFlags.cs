@@ -36,7 +36,7 @@ internal sealed class RouterFlags
         });
         _decode = _flags.Texts("--decode", "A decode worker's URL. Repeatable.", severalPerFlag: true);
         _unified = _flags.Texts("--worker", "A unified worker's URL (both phases in one place). Repeatable.", severalPerFlag: true);
-        _flags.Text("--workers-file", "JSON list of workers ({\"url\",\"worker_type\",\"bootstrap_port\",...}), read again when it changes.", o => o.WorkersFile, (o, v) => o with { WorkersFile = v });
+        _flags.Text("--workers-file", "List of workers (url, worker_type, bootstrap_port, ...) as JSON, or as YAML in a .yaml or .yml file; read again when it changes.", o => o.WorkersFile, (o, v) => o with { WorkersFile = v });
         _workerApiKey = _flags.Add(new Option<string?>("--worker-api-key") { Description = "Bearer key of the workers given on the command line." });
         _inheritKey = _flags.Switch("--inherit-key", "Workers given on the command line have the router's first --api-key.");
         _flags.Switch("--allow-role-mismatch", "Use a worker that says it runs in another mode than it was given as.", o => o with { AllowRoleMismatch = true });

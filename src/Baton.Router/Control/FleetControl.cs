@@ -122,7 +122,7 @@ public sealed class FleetControl(
         {
             FileInfo info = new(file);
             _fileSeen = (info.LastWriteTimeUtc, info.Length);
-            WorkerSpec[] wanted = [.. WorkersFile.Read(file)];
+            IReadOnlyList<WorkerSpec> wanted = WorkersFile.Read(file);
             foreach (WorkerSpec spec in wanted)
             {
                 Worker? known = Fleet.Now.All.FirstOrDefault(w => w.Spec.Url == spec.Url);
@@ -133,7 +133,7 @@ public sealed class FleetControl(
                 _ = RemoveAsync(gone, drain: true, ct);
             return null;
         }
-        catch (Exception e) when (e is IOException or JsonException or FormatException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or FormatException or UnauthorizedAccessException)
         {
             logger.WorkersFileRefused(file, e.Message);
             return e.Message;

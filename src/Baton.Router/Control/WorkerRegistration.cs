@@ -1,9 +1,11 @@
+using System.Text.Json.Serialization;
 using Baton.Core.Ids;
 using Baton.Router.Workers;
 
 namespace Baton.Router.Control;
 
 /// <summary>The body of <c>POST /workers</c>, <c>PUT</c>, <c>PATCH</c>, and an element of the workers file. Unknown keys are ignored.</summary>
+[JsonNumberHandling(JsonNumberHandling.AllowReadingFromString)]
 public sealed record WorkerRegistration
 {
     public string? Url { get; init; }
@@ -23,7 +25,7 @@ public sealed record WorkerRegistration
     /// <exception cref="FormatException">A field is missing or wrong; the text names it.</exception>
     public WorkerSpec ToSpec() => Patch(new WorkerSpec
     {
-        Url = WorkerSpec.ParseUrl(Url ?? throw new FormatException("url is missing.")),
+        Url = ParseUrl(Url ?? throw new FormatException("url is missing.")),
         Role = WorkerRole.Unified,
     });
 
@@ -44,6 +46,18 @@ public sealed record WorkerRegistration
             Labels = Labels ?? spec.Labels,
             DpSize = DpSize ?? spec.DpSize,
         };
+    }
+
+    private static Uri ParseUrl(string text)
+    {
+        try
+        {
+            return WorkerSpec.ParseUrl(text);
+        }
+        catch (FormatException e)
+        {
+            throw new FormatException("url: " + e.Message, e);
+        }
     }
 
     /// <exception cref="FormatException">No such role.</exception>

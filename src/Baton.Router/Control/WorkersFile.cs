@@ -3,33 +3,53 @@ using Baton.Router.Workers;
 
 namespace Baton.Router.Control;
 
-/// <summary><c>--workers-file</c>: a JSON array of worker registrations, or an object with that array under <c>workers</c>.</summary>
+/// <summary><c>--workers-file</c>: a list of worker registrations, or an object with that list under <c>workers</c>, as JSON or YAML.</summary>
 public static class WorkersFile
 {
-    /// <exception cref="FormatException">A registration is wrong; the text names its place.</exception>
-    /// <exception cref="JsonException">Not JSON.</exception>
+    /// <summary>One element of the list as JSON, and where it and its fields stand in the file.</summary>
+    /// <param name="Line">1-based.</param>
+    internal sealed record Entry(byte[] Json, int Line, IReadOnlyDictionary<string, int> FieldLines);
+
+    /// <param name="file">YAML when it ends in <c>.yaml</c> or <c>.yml</c>, otherwise JSON.</param>
+    /// <exception cref="FormatException">The text names file, line and field.</exception>
     /// <exception cref="IOException">Cannot be read.</exception>
-    public static IEnumerable<WorkerSpec> Read(string file)
+    public static IReadOnlyList<WorkerSpec> Read(string file)
     {
-        using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(file));
-        JsonElement list = document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty("workers", out JsonElement inner) ? inner : document.RootElement;
-        if (list.ValueKind != JsonValueKind.Array) throw new FormatException($"{file} must hold a JSON array of workers, or an object with one under \"workers\".");
+        byte[] bytes = File.ReadAllBytes(file);
+        bool isYaml = Path.GetExtension(file).ToLowerInvariant() is ".yaml" or ".yml";
         List<WorkerSpec> specs = [];
-        foreach (JsonElement element in list.EnumerateArray())
+        foreach (Entry entry in isYaml ? WorkersYaml.Read(file, bytes) : WorkersJson.Read(file, bytes))
         {
-            try
-            {
-                WorkerSpec spec = (element.Deserialize(RouterJson.Default.WorkerRegistration) ?? throw new FormatException("it is null.")).ToSpec();
-                if (specs.Any(s => s.Url == spec.Url)) throw new FormatException($"{spec.Url} is there twice.");
-                specs.Add(spec);
-            }
-            catch (FormatException e)
-            {
-                throw new FormatException($"{file}, worker {specs.Count}: {e.Message}", e);
-            }
+            WorkerSpec spec = ToSpec(file, entry);
+            if (specs.Any(s => s.Url == spec.Url)) throw new FormatException($"{file}, line {LineOf(entry, "url")}: url {spec.Url} is there twice.");
+            specs.Add(spec);
         }
         return specs;
     }
+
+    internal static FormatException NoList(string file, int line) =>
+        new($"{file}, line {line}: there must be a list of workers, or an object with one under \"workers\".");
+
+    private static WorkerSpec ToSpec(string file, Entry entry)
+    {
+        try
+        {
+            return (JsonSerializer.Deserialize(entry.Json, RouterJson.Default.WorkerRegistration) ?? throw new FormatException("it is null.")).ToSpec();
+        }
+        catch (FormatException e)
+        {
+            string? field = entry.FieldLines.Keys.FirstOrDefault(name => e.Message.StartsWith(name, StringComparison.Ordinal));
+            throw new FormatException($"{file}, line {LineOf(entry, field)}: {e.Message}", e);
+        }
+        catch (JsonException e)
+        {
+            // Its text names types of ours; the path is what the user wrote.
+            string field = e.Path is { Length: > 2 } path ? path[2..] : "the worker";
+            throw new FormatException($"{file}, line {LineOf(entry, field.Split('.', '[')[0])}: {field} is not of the kind that belongs there.", e);
+        }
+    }
+
+    private static int LineOf(Entry entry, string? field) => field is not null && entry.FieldLines.TryGetValue(field, out int line) ? line : entry.Line;
 
     internal static bool AreSame(WorkerSpec one, WorkerSpec other) =>
         one with { Models = [], Labels = other.Labels } == other with { Models = [] } && one.Models.SequenceEqual(other.Models)
