@@ -113,6 +113,11 @@ public sealed record RouterOptions
     /// <summary>PEM files for HTTPS; null serves plain HTTP.</summary>
     public string? TlsCertPath { get; init; }
     public string? TlsKeyPath { get; init; }
+    /// <summary>PEM files of the authorities that workers at https are believed by; empty is the system's.</summary>
+    public IReadOnlyList<string> CaCertPaths { get; init; } = [];
+    /// <summary>PEM files of the certificate and key that are shown to workers at https; null shows none.</summary>
+    public string? ClientCertPath { get; init; }
+    public string? ClientKeyPath { get; init; }
     /// <summary>A second port that serves <c>/metrics</c> and nothing else; null for none.</summary>
     public int? PrometheusPort { get; init; }
     /// <summary>Adds <c>x-baton-prefill</c> and the like to every answer.</summary>

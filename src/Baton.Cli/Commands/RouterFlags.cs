@@ -119,6 +119,9 @@ internal sealed class RouterFlags
         _flags.Text("--admin-key", "The key for the control plane.", o => o.AdminKey, (o, v) => o with { AdminKey = v });
         _flags.Text("--tls-cert-path", "PEM certificate: serve HTTPS.", o => o.TlsCertPath, (o, v) => o with { TlsCertPath = v });
         _flags.Text("--tls-key-path", "PEM key of the certificate.", o => o.TlsKeyPath, (o, v) => o with { TlsKeyPath = v });
+        _flags.Bind(_flags.Texts("--ca-cert-path", "PEM certificates of the authorities that workers at https are believed by. Default: the system's. Repeatable."), (o, v) => o with { CaCertPaths = v ?? [] });
+        _flags.Text("--client-cert-path", "PEM certificate shown to workers at https (mTLS).", o => o.ClientCertPath, (o, v) => o with { ClientCertPath = v });
+        _flags.Text("--client-key-path", "PEM key of that certificate.", o => o.ClientKeyPath, (o, v) => o with { ClientKeyPath = v });
         _flags.Bind(_flags.Texts("--forward-header", "One more request header to forward to workers. Repeatable."), (o, v) => o with { ForwardHeaders = v ?? [] });
         _flags.Bind(_flags.Texts("--model-alias", "NAME=WORKERS_NAME: clients may call the model NAME. Repeatable."), (o, v) => o with { ModelAliases = (v ?? []).Select(SplitAlias).ToDictionary(a => a.Name, a => a.Model) });
         _flags.Switch("--expose-route", "Add x-baton-prefill, x-baton-decode, ranks, room and attempts to every answer.", o => o with { ExposeRoute = true });
@@ -153,7 +156,13 @@ internal sealed class RouterFlags
         RouterOptions options = _flags.Read(parse) with { ApiKeys = keys };
         if (options is { StreamContinuation: true, Retry.IsEnabled: false }) throw new FormatException("--stream-continuation is a retry: leave out --disable-retries.");
         if ((options.TlsCertPath is null) != (options.TlsKeyPath is null)) throw new FormatException("--tls-cert-path and --tls-key-path go together.");
-        foreach ((string flag, string? file) in new[] { ("--tls-cert-path", options.TlsCertPath), ("--tls-key-path", options.TlsKeyPath) })
+        if ((options.ClientCertPath is null) != (options.ClientKeyPath is null)) throw new FormatException("--client-cert-path and --client-key-path go together.");
+        (string, string?)[] files =
+        [
+            ("--tls-cert-path", options.TlsCertPath), ("--tls-key-path", options.TlsKeyPath), ("--client-cert-path", options.ClientCertPath), ("--client-key-path", options.ClientKeyPath),
+            .. options.CaCertPaths.Select(path => ("--ca-cert-path", (string?)path)),
+        ];
+        foreach ((string flag, string? file) in files)
             if (file is not null && !File.Exists(file)) throw new FormatException($"{flag} '{file}': there is no such file.");
         return (options, Workers(parse, keys, options.WorkersFile is not null));
     }

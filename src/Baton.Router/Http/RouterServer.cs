@@ -56,6 +56,7 @@ public sealed class RouterServer : IAsyncDisposable
 
     /// <param name="seed">Of rooms, random policies and request ids.</param>
     /// <exception cref="ArgumentException">An option that names nothing we know, or a worker twice.</exception>
+    /// <exception cref="FormatException">A certificate that cannot be read.</exception>
     public RouterServer(RouterOptions options, IEnumerable<WorkerSpec> workers, TimeProvider time, ulong seed, Action<ILoggingBuilder>? logging = null)
     {
         _options = options = options.Effective();
@@ -71,7 +72,7 @@ public sealed class RouterServer : IAsyncDisposable
         _collector = new MetricsCollector(_metrics.Owns);
         _keys = new KeyRing(options.ApiKeys);
         _heads = new RequestHeads(options.ForwardHeaders, keepsAuthorization: !_keys.IsEmpty);
-        _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1));
+        _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1), WorkerTls.Load(options));
         RouteJournal journal = new();
         _forwarder = new PdForwarder(Router, _transport, options, _metrics, journal, time, seed + 1, loggers.CreateLogger<PdForwarder>()) { Shutdown = _cut.Token };
         _control = new FleetControl(Router, _transport, options, _metrics, time, loggers.CreateLogger<FleetControl>());

@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Text.Json;
 using Baton.Router.Workers;
 
@@ -8,12 +10,13 @@ namespace Baton.Router.Legs;
 /// <summary>Legs over HTTP/1.1 keep-alive connections, one pool for all workers.</summary>
 /// <param name="connectTimeout">For one TCP connection.</param>
 /// <param name="onReplay">Called when a leg is sent again because a kept-alive connection turned out closed.</param>
-public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time, Action? onReplay = null) : ILegTransport, IDisposable
+/// <param name="tls">For workers at https; null trusts the system's authorities and shows no certificate.</param>
+public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time, Action? onReplay = null, SslClientAuthenticationOptions? tls = null) : ILegTransport, IDisposable
 {
     private static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(2);
-    private readonly HttpMessageInvoker _http = CreateClient(connectTimeout);
+    private readonly HttpMessageInvoker _http = CreateClient(connectTimeout, tls);
 
-    private static HttpMessageInvoker CreateClient(TimeSpan connectTimeout) =>
+    private static HttpMessageInvoker CreateClient(TimeSpan connectTimeout, SslClientAuthenticationOptions? tls) =>
         new(new SocketsHttpHandler
         {
             ConnectTimeout = connectTimeout,
@@ -28,6 +31,9 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
             // A response left unread is an answer nobody wants: close instead of draining it.
             MaxResponseDrainSize = 0,
             ConnectCallback = ConnectAsync,
+            // Above TLS: a handshake's bytes are no answer.
+            PlaintextStreamFilter = static (context, _) => ValueTask.FromResult<Stream>(new NotingStream(context.PlaintextStream)),
+            SslOptions = tls ?? new SslClientAuthenticationOptions(),
         }, disposeHandler: true);
 
     public async Task<ILegResponse> SendAsync(LegRequest leg, CancellationToken ct)
@@ -69,7 +75,7 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
         }
         catch (Exception e) when (e is HttpRequestException or IOException or SocketException)
         {
-            throw new LegException(e.InnerException is SocketException inner ? inner.Message : e.Message, e);
+            throw new LegException(Cause(e), e);
         }
     }
 
@@ -107,11 +113,14 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            throw new LegException($"{method} {url}: {e.Message}", e);
+            throw new LegException($"{method} {url}: {(e.InnerException is SocketException ? e.Message : Cause(e))}", e);
         }
     }
 
     public void Dispose() => _http.Dispose();
+
+    // The outer text of a failed handshake says "see inner exception".
+    private static string Cause(Exception e) => e.InnerException is SocketException or AuthenticationException ? e.InnerException.Message : e.Message;
 
     private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken ct)
     {
@@ -121,7 +130,7 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
             socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
             socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 30);
             await socket.ConnectAsync(context.DnsEndPoint, ct);
-            return new NotingStream(new NetworkStream(socket, ownsSocket: true));
+            return new NetworkStream(socket, ownsSocket: true);
         }
         catch
         {
