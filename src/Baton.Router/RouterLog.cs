@@ -38,6 +38,9 @@ internal static partial class RouterLog
     [LoggerMessage(7011, LogLevel.Warning, "workers file {File} was not taken over: {Why}")]
     public static partial void WorkersFileRefused(this ILogger logger, string file, string why);
 
+    [LoggerMessage(7015, LogLevel.Warning, "metric {Instrument} has more than {MaxSeries} series: measurements of further ones are dropped and counted in baton_metrics_dropped_total")]
+    public static partial void MetricIsFull(this ILogger logger, string instrument, int maxSeries);
+
     [LoggerMessage(7014, LogLevel.Warning, "router has no workers yet: they register themselves (baton serve --router {Url}), or are added by POST /workers")]
     public static partial void NoWorkers(this ILogger logger, Uri url);
 

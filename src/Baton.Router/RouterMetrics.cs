@@ -16,12 +16,6 @@ public sealed partial class RouterMetrics : IDisposable
 {
     public const string MeterName = "Baton.Router";
 
-    // From 100 us, the router's own cost, to 120 s, a long answer.
-    private static readonly InstrumentAdvice<double> Seconds = new()
-    {
-        HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
-    };
-
     private static readonly InstrumentAdvice<double> Shares = new() { HistogramBucketBoundaries = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1] };
 
     // Tag values are objects: made once, not with every measurement.
@@ -29,15 +23,18 @@ public sealed partial class RouterMetrics : IDisposable
 
     private readonly Meter _meter = new(MeterName);
     private readonly PdRouter _router;
+    private readonly InstrumentAdvice<double> _seconds;
     private readonly Counter<long> _httpRequests, _responses, _limited, _requests, _errors, _tokens;
     private readonly Counter<long> _bootstrapFailures, _transferFailures, _branches, _selections, _workerErrors, _checks, _retries, _exhausted, _cancelled, _registered, _deregistered, _leasesEnded;
     private readonly Histogram<double> _httpDuration, _duration, _ttft, _tpot, _stage, _pdTtft, _prefill, _overhead, _backoff, _sync, _hitShare;
     private int _active;
 
     /// <param name="openConnections">Of clients, now.</param>
-    public RouterMetrics(PdRouter router, Func<int> openConnections)
+    /// <param name="durationBuckets">In seconds, ascending; null is the default.</param>
+    public RouterMetrics(PdRouter router, Func<int> openConnections, IReadOnlyList<double>? durationBuckets = null)
     {
         _router = router;
+        _seconds = new InstrumentAdvice<double> { HistogramBucketBoundaries = durationBuckets ?? new RouterOptions().DurationBuckets };
         _httpRequests = Counter("baton.http.requests", "Requests, by method and path.");
         _responses = Counter("baton.http.responses", "Answers, by method, path and status.");
         _httpDuration = Histogram("baton.http.request_duration", "First byte in to last byte out, of every path.");
@@ -86,6 +83,10 @@ public sealed partial class RouterMetrics : IDisposable
     public Counter<long> SoftAborts { get; }
     public Counter<long> MergeFailures { get; }
     public Counter<long> Replays { get; }
+
+    /// <summary>Tells of measurements that a collector had no place for.</summary>
+    public void ObserveDropped(Func<IEnumerable<(string Instrument, long Count)>> read) => _meter.CreateObservableCounter("baton.metrics.dropped",
+        () => read().Select(one => new Measurement<long>(one.Count, Tag("instrument", one.Instrument))), description: "Measurements that found no place because their instrument had too many series, by instrument.");
 
     public bool Owns(Meter meter) => meter == _meter;
 
@@ -182,7 +183,7 @@ public sealed partial class RouterMetrics : IDisposable
 
     private Counter<long> Counter(string name, string description) => _meter.CreateCounter<long>(name, description: description);
 
-    private Histogram<double> Histogram(string name, string description) => _meter.CreateHistogram(name, "s", description, tags: null, Seconds);
+    private Histogram<double> Histogram(string name, string description) => _meter.CreateHistogram(name, "s", description, tags: null, _seconds);
 
     private static object BoxOf(int number) => (uint)number < Numbers.Length ? Numbers[number] : number;
 

@@ -44,6 +44,14 @@ public enum VerifyMode
     Fail,
 }
 
+/// <summary>Whose names the series have besides our own: <c>--metrics-compat</c>.</summary>
+public enum MetricsCompat
+{
+    None,
+    /// <summary>The prefix <c>smg_</c>.</summary>
+    Smg,
+}
+
 /// <summary>Everything that can be set on a router, with its default. <c>baton router --help</c> prints from here.</summary>
 public sealed record RouterOptions
 {
@@ -120,6 +128,14 @@ public sealed record RouterOptions
     public string? ClientKeyPath { get; init; }
     /// <summary>A second port that serves <c>/metrics</c> and nothing else; null for none.</summary>
     public int? PrometheusPort { get; init; }
+    /// <summary>Where <see cref="PrometheusPort"/> listens; null is <see cref="Host"/>.</summary>
+    public string? PrometheusHost { get; init; }
+    /// <summary>Upper ends of the buckets of durations, in seconds and ascending: from 100 us, the router's own cost, to 120 s, a long answer.</summary>
+    public IReadOnlyList<double> DurationBuckets { get; init; } = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+    /// <summary>Every series under a second name, for dashboards of another router.</summary>
+    public MetricsCompat MetricsCompat { get; init; }
+    /// <summary>Errors carry <c>x-smg-error-code</c> beside <c>x-baton-error-code</c>.</summary>
+    public bool CompatHeaders { get; init; }
     /// <summary>Adds <c>x-baton-prefill</c> and the like to every answer.</summary>
     public bool ExposeRoute { get; init; }
     /// <summary>Errors carry their code under SGLang's header as well: <c>x-smg-error-code</c>.</summary>

@@ -128,6 +128,11 @@ internal sealed class RouterFlags
         _flags.Switch("--compat-headers", "Errors carry x-smg-error-code beside x-baton-error-code, for clients of SGLang's router.", o => o with { CompatHeaders = true });
         _flags.Bind(_flags.Add(new Option<int?>("--prometheus-port") { Description = "A second port that serves /metrics only. The main port serves it as well." }),
             (o, v) => o with { PrometheusPort = v is null or (>= 1 and <= 65535) ? v : throw new FormatException($"--prometheus-port is {v}: give 1 to 65535.") });
+        _flags.Text("--prometheus-host", "Address for --prometheus-port. Default: --host.", o => o.PrometheusHost, (o, v) => o with { PrometheusHost = v });
+        _flags.Bind(_flags.Add(new Option<double[]>("--prometheus-duration-buckets") { Description = "Upper ends of the buckets of durations, ascending. Default: 19 from 0.0001 to 120. Seconds.", AllowMultipleArgumentsPerToken = true }),
+            (o, v) => v is { Length: > 0 } ? o with { DurationBuckets = Ascending(v) } : o);
+        _flags.Choice("--metrics-compat", "smg: every series also under the prefix smg_.", [("none", MetricsCompat.None), ("smg", MetricsCompat.Smg)], (o, v) => o with { MetricsCompat = v });
+        _flags.Switch("--compat-headers", "Errors carry x-smg-error-code beside x-baton-error-code.", o => o with { CompatHeaders = true });
         EnableTrace = _flags.Switch("--enable-trace", "Export spans and metrics over OTLP.");
         OtlpEndpoint = _flags.Text("--otlp-traces-endpoint", "host:port of the OTLP/gRPC receiver.", _ => "localhost:4317", (o, _) => o);
         LogLevel = _flags.Add(new Option<LogLevels>("--log-level") { Description = "Least severe line that is logged.", DefaultValueFactory = _ => LogLevels.Information });
@@ -175,6 +180,13 @@ internal sealed class RouterFlags
         List<WorkerSpec> workers = [.. prefills, .. Specs(parse.GetValue(_decode), WorkerRole.Decode), .. Specs(parse.GetValue(_unified), WorkerRole.Unified)];
         if (parse.GetValue(_pdDisaggregation) && prefills.Count == 0 && !hasFile) throw new FormatException("--pd-disaggregation needs at least one --prefill URL.");
         return [.. workers.Select(w => w with { ApiKey = key })];
+    }
+
+    private static double[] Ascending(double[] buckets)
+    {
+        for (int i = 0; i < buckets.Length; i++)
+            if (!double.IsFinite(buckets[i]) || buckets[i] <= (i == 0 ? 0 : buckets[i - 1])) throw new FormatException($"--prometheus-duration-buckets: {buckets[i]} is not more than what stands before it (the first one is above 0).");
+        return buckets;
     }
 
     private static string APath(string text) => text.StartsWith('/') ? text : throw new FormatException($"--health-check-endpoint '{text}' is no path: begin it with a slash.");

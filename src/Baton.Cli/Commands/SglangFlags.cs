@@ -54,8 +54,6 @@ internal static class SglangFlags
         ("--remove-unhealthy-workers", null, "a worker that fails its checks stays known and comes back by itself; DELETE /workers/{id} removes it"),
         ("--health-check-port", null, "health is asked where requests go"),
         ("--rate-limit-tokens-per-second", null, "requests are limited by how many run: --max-concurrent-requests, --max-concurrent-per-key"),
-        ("--prometheus-host", null, "--prometheus-port listens on --host"),
-        ("--prometheus-duration-buckets", null, "the buckets are fixed, from 100 us to 120 s"),
         ("--request-id-headers", null, "x-request-id is read, passed on and returned; --forward-header passes on others"),
         ("--cors-allowed-origins", null, "put the router behind a server that knows your pages"),
         ("--log-dir", null, "log lines go to the console"),

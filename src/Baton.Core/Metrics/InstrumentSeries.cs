@@ -4,7 +4,7 @@ namespace Baton.Core.Metrics;
 
 /// <summary>All tag combinations of one instrument. Recording finds its cell by the tags' hash, without a lock and without building labels.</summary>
 /// <remarks>The table only grows, under a lock; readers see a slot empty or filled. Labels are built once, when a combination is new.</remarks>
-internal sealed class InstrumentSeries(Instrument instrument, double[]? bounds, int maxSeries)
+internal sealed class InstrumentSeries(Instrument instrument, double[]? bounds, int maxSeries, Action<string>? filled)
 {
     private readonly Lock _growing = new();
     private readonly Dictionary<string, Cell> _cells = new(StringComparer.Ordinal);
@@ -50,7 +50,7 @@ internal sealed class InstrumentSeries(Instrument instrument, double[]? bounds, 
         int hash = HashOf(tags);
         if ((Find(Volatile.Read(ref _table), hash, tags) ?? Add(hash, tags)) is not { } cell)
         {
-            Interlocked.Increment(ref _dropped);
+            if (Interlocked.Increment(ref _dropped) == 1) filled?.Invoke(instrument.Name);
             return;
         }
         Interlocked.Increment(ref cell.Count);

@@ -38,7 +38,7 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly KeyRing _keys;
     private readonly RequestHeads _heads;
     private readonly RouterMetrics _metrics;
-    private readonly MetricsCollector _collector;
+    private readonly MetricsScrape _scrape;
     private readonly HttpLegTransport _transport;
     private readonly PdForwarder _forwarder;
     private readonly FleetMonitor _monitor;
@@ -68,8 +68,8 @@ public sealed class RouterServer : IAsyncDisposable
 
         WorkerFleet fleet = new(options.Breaker);
         Router = new PdRouter(options, fleet, seed);
-        _metrics = new RouterMetrics(Router, () => Volatile.Read(ref _connections));
-        _collector = new MetricsCollector(_metrics.Owns);
+        _metrics = new RouterMetrics(Router, () => Volatile.Read(ref _connections), options.DurationBuckets);
+        _scrape = new MetricsScrape(_metrics, options.MetricsCompat, _logger);
         _keys = new KeyRing(options.ApiKeys);
         _heads = new RequestHeads(options.ForwardHeaders, keepsAuthorization: !_keys.IsEmpty);
         _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1), WorkerTls.Load(options));
@@ -145,7 +145,7 @@ public sealed class RouterServer : IAsyncDisposable
         await _app.DisposeAsync();
         _leases.Dispose();
         _transport.Dispose();
-        _collector.Dispose();
+        _scrape.Dispose();
         _metrics.Dispose();
         _deep.Dispose();
         _stop.Dispose();
@@ -177,7 +177,7 @@ public sealed class RouterServer : IAsyncDisposable
             // How long a client may take nothing is --stall-timeout-secs: one limit, one error.
             kestrel.Limits.MinResponseDataRate = null;
             Listen(kestrel, options.Host, options.Port, options, count);
-            if (options.PrometheusPort is { } port) Listen(kestrel, options.Host, port, null, count);
+            if (options.PrometheusPort is { } port) Listen(kestrel, options.PrometheusHost ?? options.Host, port, null, count);
         });
         return builder.Build();
     }
@@ -186,7 +186,7 @@ public sealed class RouterServer : IAsyncDisposable
     {
         if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? address)) kestrel.Listen(address, port, Secure);
         else if (host == "localhost") kestrel.ListenLocalhost(port, Secure);
-        else throw new ArgumentException($"--host '{host}' is no address: use 0.0.0.0, ::, localhost or an address of this machine.");
+        else throw new ArgumentException($"{(tls is null ? "--prometheus-host" : "--host")} '{host}' is no address: use 0.0.0.0, ::, localhost or an address of this machine.");
 
         void Secure(ListenOptions listen)
         {
@@ -251,7 +251,7 @@ public sealed class RouterServer : IAsyncDisposable
             ("GET", "/health" or "/liveness") => Reply.BytesAsync(context, 200, "{\"status\":\"ok\"}"u8.ToArray(), "application/json"),
             ("GET", "/readiness") => ReadinessAsync(context),
             ("GET", "/health_generate") => _info.HealthGenerateAsync(context),
-            ("GET", "/metrics") => Reply.TextAsync(context, 200, PrometheusText.Write(_collector.Collect()), PrometheusText.ContentType),
+            ("GET", "/metrics") => Reply.TextAsync(context, 200, _scrape.Write(), PrometheusText.ContentType),
             ("GET", "/v1/models") => GuardedAsync(context, _info.ModelsAsync),
             ("GET", "/server_info" or "/get_server_info" or "/model_info" or "/get_model_info") => GuardedAsync(context, _info.ProxyAsync),
             ("POST", "/v1/tokenize" or "/v1/detokenize" or "/tokenize" or "/detokenize") => GuardedAsync(context, _info.ProxyAsync),

@@ -69,16 +69,19 @@ public sealed class MetricsCollectorTests
     }
 
     [Fact]
-    public void A_combination_beyond_the_limit_is_dropped_and_counted()
+    public void Combinations_beyond_the_limit_are_dropped_counted_and_told_once()
     {
+        List<string> told = [];
         using Meter meter = new("test");
-        using MetricsCollector collector = new(m => m == meter);
+        using MetricsCollector collector = new(m => m == meter, maxSeries: 3, told.Add);
         Counter<int> counter = meter.CreateCounter<int>("requests");
+        meter.CreateCounter<int>("others").Add(1);
 
-        for (int i = 0; i <= MetricsCollector.MaxSeriesPerInstrument; i++) counter.Add(1, new KeyValuePair<string, object?>("i", i));
+        for (int i = 0; i < 5; i++) counter.Add(1, new KeyValuePair<string, object?>("i", i));
 
-        Assert.Equal(MetricsCollector.MaxSeriesPerInstrument, collector.Collect().Single().Points.Count);
-        Assert.Equal(1, collector.DroppedSeries);
+        Assert.Equal(3, collector.Collect().Single(m => m.Name == "requests").Points.Count);
+        Assert.Equal([("requests", 2)], collector.Dropped);
+        Assert.Equal(["requests"], told);
     }
 
     [Fact]
