@@ -42,7 +42,9 @@ public sealed class FleetControl(
         worker.Status = WorkerStatus.Draining;
         logger.FleetChanged(worker.Url, $"drains {worker.InFlight} requests");
         long began = time.GetTimestamp();
-        while (worker.InFlight > 0 && time.GetElapsedTime(began) < limit) await Task.Delay(DrainLook, time, ct);
+        // A worker may want its balancers and its last callers to notice before it is gone.
+        TimeSpan settle = worker.Spec.Tuning.DrainSettle is { } own && own < limit ? own : TimeSpan.Zero;
+        while ((worker.InFlight > 0 && time.GetElapsedTime(began) < limit) || time.GetElapsedTime(began) < settle) await Task.Delay(DrainLook, time, ct);
         return worker.InFlight;
     }
 

@@ -144,12 +144,13 @@ public sealed class PdForwarder(
             RouterError? error = await attempt;
             entry.End(clientGone.IsCancellationRequested ? "client_gone" : error?.Code ?? "ok", Now);
             if (error is null || clientGone.IsCancellationRequested || reply.HasStarted || !error.IsRetryable) return error;
-            if (Delay(error, facts.Endpoint, number, began) is not { } delay) return error;
+            Worker? guilty = error.Leg == ErrorLeg.Prefill ? route.Prefill?.Worker : route.Decode.Worker;
+            if (Delay(error, guilty?.Spec.Tuning ?? WorkerTuning.None, facts.Endpoint, number, began) is not { } delay) return error;
 
             logger.Retrying(head.RequestId, number, error.Code, error.Message, delay.TotalMilliseconds);
             metrics.Retried(error.Leg, facts.Endpoint.Path, number + 1, delay);
             await Task.Delay(delay, time, clientGone);
-            if ((error.Leg == ErrorLeg.Prefill ? route.Prefill?.Worker : route.Decode.Worker) is { } guilty) failed.Add(guilty);
+            if (guilty is not null) failed.Add(guilty);
             keepDecode = error.Leg == ErrorLeg.Prefill ? route.Decode : null;
             last = error;
         }
@@ -195,10 +196,11 @@ public sealed class PdForwarder(
     }
 
     /// <summary>How long to wait before the next attempt, or null when there is to be none.</summary>
-    private TimeSpan? Delay(RouterError error, DataEndpoint endpoint, int attempts, TimeSpan began)
+    /// <param name="worker">What the worker that failed has of its own.</param>
+    private TimeSpan? Delay(RouterError error, WorkerTuning worker, DataEndpoint endpoint, int attempts, TimeSpan began)
     {
         RetryOptions retry = options.Retry;
-        if (!retry.IsEnabled || attempts >= retry.MaxAttempts) return Refuse("attempts");
+        if (!retry.IsEnabled || worker.IsRetryDisabled || attempts >= (worker.MaxAttempts ?? retry.MaxAttempts)) return Refuse("attempts");
         TimeSpan delay = retry.Delay(attempts - 1, _jitter);
         if (error.RetryAfter > delay) delay = error.RetryAfter.Value;
         if (Now + delay - began > retry.TotalTime) return Refuse("time");

@@ -41,6 +41,11 @@ internal sealed record WorkerRow
     public required string ConnectionMode { get; init; }
     public int? BootstrapPort { get; init; }
     public required int DpSize { get; init; }
+    /// <summary>Where SGLang lists a row for each rank; here a row is a physical worker and its own base.</summary>
+    public required string DpBaseUrl { get; init; }
+    public int? DpRank { get; init; }
+    /// <summary><c>pending</c> until its first health check passed, then null.</summary>
+    public string? JobStatus { get; init; }
     public required IReadOnlyList<int> RankLoads { get; init; }
     public required IReadOnlyDictionary<string, string> Labels { get; init; }
 
@@ -59,6 +64,8 @@ internal sealed record WorkerRow
         ConnectionMode = "http",
         BootstrapPort = worker.BootstrapPort,
         DpSize = worker.DpSize,
+        DpBaseUrl = worker.Url,
+        JobStatus = worker.Status == WorkerStatus.Pending ? "pending" : null,
         RankLoads = [.. worker.Ranks.Select(r => r.Requests)],
         Labels = worker.Spec.Labels,
     };

@@ -54,6 +54,9 @@ public sealed class CircuitBreaker(BreakerOptions options, Action<BreakerState>?
 
     public BreakerState State => _state;
 
+    /// <summary>Failures in a row that open it; the options' unless the worker has its own.</summary>
+    public int FailureThreshold { get; set; } = options.FailureThreshold;
+
     /// <summary>When it failed last; the panic choice takes the one that failed longest ago.</summary>
     public TimeSpan LastFailure { get; private set; } = TimeSpan.MinValue;
 
@@ -136,7 +139,7 @@ public sealed class CircuitBreaker(BreakerOptions options, Action<BreakerState>?
         LastFailure = now;
         _successes = 0;
         _failures++;
-        bool opens = _state == BreakerState.HalfOpen || (_state == BreakerState.Closed && (_failures >= options.FailureThreshold || RatioIsBad()));
+        bool opens = _state == BreakerState.HalfOpen || (_state == BreakerState.Closed && (_failures >= FailureThreshold || RatioIsBad()));
         if (!opens) return;
         _openedAt = now;
         Move(BreakerState.Open);

@@ -80,7 +80,7 @@ public sealed class FleetMonitor(
             worker.Problem = problem;
             if (worker.Status == WorkerStatus.Ready && watch.Failures >= options.HealthFailureThreshold) Move(worker, WorkerStatus.NotReady, problem);
         }
-        watch.NextCheck = Now + (worker.Status is WorkerStatus.Ready or WorkerStatus.Draining ? options.HealthCheckInterval : PendingInterval);
+        watch.NextCheck = Now + (worker.Status is WorkerStatus.Ready or WorkerStatus.Draining ? worker.Spec.Tuning.HealthCheckInterval ?? options.HealthCheckInterval : PendingInterval);
     }
 
     /// <returns>Null when the worker can be used; otherwise what is wrong.</returns>

@@ -24,7 +24,7 @@ public sealed class Worker
         Url = spec.Url.GetLeftPart(UriPartial.Authority);
         _targets = [.. Enum.GetValues<DataEndpoint>().Select(endpoint => new Uri(Url + endpoint.Path))];
         BootstrapHost = spec.Url.Host;
-        _ranks = [.. Enumerable.Range(0, spec.DpSize ?? 1).Select(_ => new RankState(_breaker))];
+        _ranks = [.. Enumerable.Range(0, spec.DpSize ?? 1).Select(_ => NewRank())];
         if (spec.DpSize is { } size) _info = _info with { DpSize = size };
     }
 
@@ -37,7 +37,11 @@ public sealed class Worker
     public void Respec(WorkerSpec spec)
     {
         if (spec.Role != Role || spec.Url != Spec.Url) throw new ArgumentException("URL and role of a worker do not change: replace it.", nameof(spec));
-        Volatile.Write(ref _spec, spec);
+        lock (_lock)
+        {
+            Volatile.Write(ref _spec, spec);
+            foreach (RankState rank in _ranks) rank.Breaker.FailureThreshold = BreakerThreshold;
+        }
     }
 
     public WorkerRole Role => Spec.Role;
@@ -110,11 +114,15 @@ public sealed class Worker
             if (info.DpSize != _ranks.Length)
             {
                 RankState[] before = _ranks;
-                Volatile.Write(ref _ranks, [.. Enumerable.Range(0, info.DpSize).Select(r => r < before.Length ? before[r] : new RankState(_breaker))]);
+                Volatile.Write(ref _ranks, [.. Enumerable.Range(0, info.DpSize).Select(r => r < before.Length ? before[r] : NewRank())]);
             }
             Volatile.Write(ref _info, info);
         }
     }
+
+    private int BreakerThreshold => Spec.Tuning.BreakerThreshold ?? _breaker.FailureThreshold;
+
+    private RankState NewRank() => new(_breaker) { Breaker = { FailureThreshold = BreakerThreshold } };
 
     public bool Serves(string model)
     {

@@ -20,6 +20,7 @@ public sealed record WorkerSpec
     public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
     public int Priority { get; init; } = 50;
     public double Cost { get; init; } = 1;
+    public WorkerTuning Tuning { get; init; } = WorkerTuning.None;
 
     /// <summary>Parses <c>http://host:port</c>; a scheme may be missing.</summary>
     /// <exception cref="FormatException">Not a base URL; the text says what is wrong with it.</exception>
