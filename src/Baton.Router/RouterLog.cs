@@ -41,6 +41,9 @@ internal static partial class RouterLog
     [LoggerMessage(7015, LogLevel.Warning, "metric {Instrument} has more than {MaxSeries} series: measurements of further ones are dropped and counted in baton_metrics_dropped_total")]
     public static partial void MetricIsFull(this ILogger logger, string instrument, int maxSeries);
 
+    [LoggerMessage(7016, LogLevel.Warning, "worker {Worker} has failed its health checks for {Seconds} s and is removed (--remove-unhealthy-workers): {Why}")]
+    public static partial void UnhealthyRemoved(this ILogger logger, string worker, double seconds, string why);
+
     [LoggerMessage(7014, LogLevel.Warning, "router has no workers yet: they register themselves (baton serve --router {Url}), or are added by POST /workers")]
     public static partial void NoWorkers(this ILogger logger, Uri url);
 

@@ -38,7 +38,7 @@ public sealed partial class RouterMetrics : IDisposable
         _httpRequests = Counter("baton.http.requests", "Requests, by method and path.");
         _responses = Counter("baton.http.responses", "Answers, by method, path and status.");
         _httpDuration = Histogram("baton.http.request_duration", "First byte in to last byte out, of every path.");
-        _limited = Counter("baton.http.rate_limit", "Requests that asked for a place, by decision: admitted, queue_full, queue_timeout or left.");
+        _limited = Counter("baton.http.rate_limit", "Requests that asked for a place, by decision: admitted, rate_limited, queue_full, queue_timeout or left.");
         _requests = Counter("baton.router.requests", "Requests for tokens.");
         _errors = Counter("baton.router.request_errors", "Requests that ended with an error, by its code.");
         _duration = Histogram("baton.router.request_duration", "First byte in to last byte out.");

@@ -128,6 +128,12 @@ public sealed record RouterOptions
     public string? ClientKeyPath { get; init; }
     /// <summary>A second port that serves <c>/metrics</c> and nothing else; null for none.</summary>
     public int? PrometheusPort { get; init; }
+    /// <summary>A port that answers health and readiness only, for probes that must not wait behind requests; null for none.</summary>
+    public int? HealthCheckPort { get; init; }
+    /// <summary>Origins whose pages may call the router from a browser; <c>*</c> is every one, empty is none.</summary>
+    public IReadOnlyList<string> CorsAllowedOrigins { get; init; } = [];
+    /// <summary>Headers in which a client may name its request; the first one that is there counts.</summary>
+    public IReadOnlyList<string> RequestIdHeaders { get; init; } = ["x-request-id"];
     /// <summary>Where <see cref="PrometheusPort"/> listens; null is <see cref="Host"/>.</summary>
     public string? PrometheusHost { get; init; }
     /// <summary>Upper ends of the buckets of durations, in seconds and ascending: from 100 us, the router's own cost, to 120 s, a long answer.</summary>
@@ -138,8 +144,6 @@ public sealed record RouterOptions
     public bool CompatHeaders { get; init; }
     /// <summary>Adds <c>x-baton-prefill</c> and the like to every answer.</summary>
     public bool ExposeRoute { get; init; }
-    /// <summary>Errors carry their code under SGLang's header as well: <c>x-smg-error-code</c>.</summary>
-    public bool CompatHeaders { get; init; }
     /// <summary>Off: every worker counts as ready at once, and nothing is asked of it.</summary>
     public bool IsHealthCheckEnabled { get; init; } = true;
     public TimeSpan HealthCheckInterval { get; init; } = TimeSpan.FromSeconds(5);
@@ -147,6 +151,14 @@ public sealed record RouterOptions
     public string HealthCheckEndpoint { get; init; } = "/health";
     public int HealthFailureThreshold { get; init; } = 3;
     public int HealthSuccessThreshold { get; init; } = 2;
+    /// <summary>Between two checks of a worker that is not ready: nobody waits a whole interval for a router to notice that one came up.</summary>
+    public TimeSpan StartupCheckInterval { get; init; } = TimeSpan.FromMilliseconds(200);
+    /// <summary>For the first worker to become ready.</summary>
+    public TimeSpan WorkerStartupTimeout { get; init; } = TimeSpan.FromSeconds(1800);
+    /// <summary>A worker that fails its checks for long is removed: see <see cref="UnhealthyFor"/>.</summary>
+    public bool RemoveUnhealthyWorkers { get; init; }
+    /// <summary>How long a worker may fail its checks until it is removed: three times what it takes to be out of rotation.</summary>
+    public TimeSpan UnhealthyFor => 3 * HealthFailureThreshold * HealthCheckInterval;
     /// <summary>How often <c>/server_info</c> of a ready worker is read again.</summary>
     public TimeSpan ServerInfoInterval { get; init; } = TimeSpan.FromSeconds(60);
 

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Baton.Router;
+using Baton.Router.Control;
 using Baton.Router.Http;
 using Baton.Router.Workers;
 using Microsoft.Extensions.Logging;
@@ -45,9 +46,13 @@ internal static class RouterCommand
                 if (json) logging.AddJsonConsole();
                 else logging.AddSimpleConsole(console => console.SingleLine = true);
             });
-            return parse.GetValue(flags.Check)
-                ? await CheckAsync(server, TimeSpan.FromSeconds(parse.GetValue(flags.StartupTimeout)), ct)
-                : await ServeAsync(server, parse, flags, time, ct);
+            if (parse.GetValue(flags.DryRun))
+            {
+                foreach (WorkerSpec worker in workers.Concat(options.WorkersFile is { } file ? WorkersFile.Read(file) : []))
+                    Console.WriteLine($"{worker.Role,-8} {worker.Url.GetLeftPart(UriPartial.Authority)}{(worker.BootstrapPort is { } port ? $" bootstrap {port}" : "")}");
+                return 0;
+            }
+            return parse.GetValue(flags.Check) ? await CheckAsync(server, options.WorkerStartupTimeout, ct) : await ServeAsync(server, options.WorkerStartupTimeout, time, ct);
         }
         catch (Exception e) when (e is FormatException or ArgumentException or JsonException or CryptographicException)
         {
@@ -62,9 +67,8 @@ internal static class RouterCommand
         }
     }
 
-    private static async Task<int> ServeAsync(RouterServer server, ParseResult parse, RouterFlags flags, TimeProvider time, CancellationToken ct)
+    private static async Task<int> ServeAsync(RouterServer server, TimeSpan limit, TimeProvider time, CancellationToken ct)
     {
-        TimeSpan limit = TimeSpan.FromSeconds(parse.GetValue(flags.StartupTimeout));
         try
         {
             await server.StartAsync(ct);

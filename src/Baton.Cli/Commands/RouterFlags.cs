@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Numerics;
 using Baton.Core.Ids;
 using Baton.Router;
@@ -32,7 +31,7 @@ internal sealed class RouterFlags
             Description = "A prefill worker: URL [BOOTSTRAP_PORT|none]. Repeatable.",
             Arity = ArgumentArity.OneOrMore,
             AllowMultipleArgumentsPerToken = true,
-            CustomParser = ParsePrefills,
+            CustomParser = RouterFlagText.ParsePrefills,
         });
         _decode = _flags.Texts("--decode", "A decode worker's URL. Repeatable.", severalPerFlag: true);
         _unified = _flags.Texts("--worker", "A unified worker's URL (both phases in one place). Repeatable.", severalPerFlag: true);
@@ -91,6 +90,9 @@ internal sealed class RouterFlags
         Admission("--queue-size", "Requests that may wait for a place; more are answered 429.", 0, a => a.QueueSize, (a, v) => a with { QueueSize = v });
         Seconds("--queue-timeout-secs", "How long one may wait; then 408.", o => o.Admission.QueueTimeout, (o, v) => o with { Admission = o.Admission with { QueueTimeout = v } });
 
+        _flags.Bind(_flags.Add(new Option<double?>("--rate-limit-tokens-per-second") { Description = "Requests per second over a longer time; more are answered 429. As many as --max-concurrent-requests (or one second's worth) may come together. Default: no limit." }),
+            (o, v) => v is null or (>= 0.001 and <= 1e9) ? o with { Admission = o.Admission with { RatePerSecond = v } } : throw new FormatException($"--rate-limit-tokens-per-second is {v}: give 0.001 to 1e9."));
+
         Retry("--retry-max-retries", "Total attempts, the first one included.", 1, 1000, r => r.MaxAttempts, (r, v) => r with { MaxAttempts = v });
         Retry("--retry-initial-backoff-ms", "Before the second attempt.", 0.0, 1e9, r => r.InitialBackoff.TotalMilliseconds, (r, v) => r with { InitialBackoff = TimeSpan.FromMilliseconds(v) });
         Retry("--retry-max-backoff-ms", "At most.", 0.0, 1e9, r => r.MaxBackoff.TotalMilliseconds, (r, v) => r with { MaxBackoff = TimeSpan.FromMilliseconds(v) });
@@ -105,11 +107,15 @@ internal sealed class RouterFlags
 
         Seconds("--health-check-interval-secs", "Between two checks of a ready worker.", o => o.HealthCheckInterval, (o, v) => o with { HealthCheckInterval = v });
         Seconds("--health-check-timeout-secs", "For one check.", o => o.HealthCheckTimeout, (o, v) => o with { HealthCheckTimeout = v }, min: 0.001);
-        _flags.Text("--health-check-endpoint", "What is asked; a prefill worker's bootstrap server is asked as well.", o => o.HealthCheckEndpoint, (o, v) => o with { HealthCheckEndpoint = APath(v!) });
+        _flags.Text("--health-check-endpoint", "What is asked; a prefill worker's bootstrap server is asked as well.", o => o.HealthCheckEndpoint, (o, v) => o with { HealthCheckEndpoint = RouterFlagText.APath(v!) });
         _flags.Number("--health-failure-threshold", "Failed checks in a row that take a worker out.", 1, 1000, o => o.HealthFailureThreshold, (o, v) => o with { HealthFailureThreshold = v });
         _flags.Number("--health-success-threshold", "Passed checks in a row that bring it back.", 1, 1000, o => o.HealthSuccessThreshold, (o, v) => o with { HealthSuccessThreshold = v });
         _flags.Switch("--disable-health-check", "Every worker counts as ready; nothing is asked of it.", o => o with { IsHealthCheckEnabled = false });
-        StartupTimeout = _flags.Number("--worker-startup-timeout-secs", "For the first worker to become ready (else exit code 4); with --check for all of them. Seconds.", 0, LongestSeconds, _ => 1800.0, (o, _) => o);
+        _flags.Switch("--remove-unhealthy-workers", "Remove a worker that fails its checks for 3 x failure threshold x interval, or that never became ready within --worker-startup-timeout-secs.", o => o with { RemoveUnhealthyWorkers = true });
+        _flags.Bind(_flags.Add(new Option<int?>("--health-check-port") { Description = "A port that serves /health, /liveness and /readiness only. The main port serves them as well." }),
+            (o, v) => o with { HealthCheckPort = v is null or (>= 1 and <= 65535) ? v : throw new FormatException($"--health-check-port is {v}: give 1 to 65535.") });
+        Seconds("--worker-startup-timeout-secs", "For the first worker to become ready (else exit code 4); with --check for all of them.", o => o.WorkerStartupTimeout, (o, v) => o with { WorkerStartupTimeout = v });
+        Seconds("--worker-startup-check-interval", "Between two checks of a worker that is not ready.", o => o.StartupCheckInterval, (o, v) => o with { StartupCheckInterval = v }, min: 0.01);
         Seconds("--drain-settle-secs", "At shutdown, between \"not ready\" and refusing requests.", o => o.DrainSettle, (o, v) => o with { DrainSettle = v });
         Seconds("--shutdown-grace-period-secs", "Then for running requests to end.", o => o.ShutdownGrace, (o, v) => o with { ShutdownGrace = v });
         Seconds("--drain-timeout-secs", "For a removed worker's requests to end.", o => o.DrainTimeout, (o, v) => o with { DrainTimeout = v });
@@ -123,21 +129,24 @@ internal sealed class RouterFlags
         _flags.Text("--client-cert-path", "PEM certificate shown to workers at https (mTLS).", o => o.ClientCertPath, (o, v) => o with { ClientCertPath = v });
         _flags.Text("--client-key-path", "PEM key of that certificate.", o => o.ClientKeyPath, (o, v) => o with { ClientKeyPath = v });
         _flags.Bind(_flags.Texts("--forward-header", "One more request header to forward to workers. Repeatable."), (o, v) => o with { ForwardHeaders = v ?? [] });
-        _flags.Bind(_flags.Texts("--model-alias", "NAME=WORKERS_NAME: clients may call the model NAME. Repeatable."), (o, v) => o with { ModelAliases = (v ?? []).Select(SplitAlias).ToDictionary(a => a.Name, a => a.Model) });
+        _flags.Bind(_flags.Texts("--request-id-headers", "Headers in which clients name their requests, the first that is there counts; workers get it as x-request-id. Default: x-request-id.", severalPerFlag: true),
+            (o, v) => v is { Length: > 0 } ? o with { RequestIdHeaders = v } : o);
+        _flags.Bind(_flags.Texts("--cors-allowed-origins", "Origins whose pages may call the router from a browser; * is every one. Default: none.", severalPerFlag: true), (o, v) => o with { CorsAllowedOrigins = [.. (v ?? []).Select(RouterFlagText.AnOrigin)] });
+        _flags.Bind(_flags.Texts("--model-alias", "NAME=WORKERS_NAME: clients may call the model NAME. Repeatable."), (o, v) => o with { ModelAliases = (v ?? []).Select(RouterFlagText.SplitAlias).ToDictionary(a => a.Name, a => a.Model) });
         _flags.Switch("--expose-route", "Add x-baton-prefill, x-baton-decode, ranks, room and attempts to every answer.", o => o with { ExposeRoute = true });
         _flags.Switch("--compat-headers", "Errors carry x-smg-error-code beside x-baton-error-code, for clients of SGLang's router.", o => o with { CompatHeaders = true });
         _flags.Bind(_flags.Add(new Option<int?>("--prometheus-port") { Description = "A second port that serves /metrics only. The main port serves it as well." }),
             (o, v) => o with { PrometheusPort = v is null or (>= 1 and <= 65535) ? v : throw new FormatException($"--prometheus-port is {v}: give 1 to 65535.") });
         _flags.Text("--prometheus-host", "Address for --prometheus-port. Default: --host.", o => o.PrometheusHost, (o, v) => o with { PrometheusHost = v });
         _flags.Bind(_flags.Add(new Option<double[]>("--prometheus-duration-buckets") { Description = "Upper ends of the buckets of durations, ascending. Default: 19 from 0.0001 to 120. Seconds.", AllowMultipleArgumentsPerToken = true }),
-            (o, v) => v is { Length: > 0 } ? o with { DurationBuckets = Ascending(v) } : o);
+            (o, v) => v is { Length: > 0 } ? o with { DurationBuckets = RouterFlagText.Ascending(v) } : o);
         _flags.Choice("--metrics-compat", "smg: every series also under the prefix smg_.", [("none", MetricsCompat.None), ("smg", MetricsCompat.Smg)], (o, v) => o with { MetricsCompat = v });
-        _flags.Switch("--compat-headers", "Errors carry x-smg-error-code beside x-baton-error-code.", o => o with { CompatHeaders = true });
         EnableTrace = _flags.Switch("--enable-trace", "Export spans and metrics over OTLP.");
         OtlpEndpoint = _flags.Text("--otlp-traces-endpoint", "host:port of the OTLP/gRPC receiver.", _ => "localhost:4317", (o, _) => o);
-        LogLevel = _flags.Add(new Option<LogLevels>("--log-level") { Description = "Least severe line that is logged.", DefaultValueFactory = _ => LogLevels.Information });
+        LogLevel = _flags.Add(new Option<LogLevels>("--log-level") { Description = "Least severe line that is logged; info and warn are understood.", CustomParser = RouterFlagText.Level, DefaultValueFactory = _ => LogLevels.Information });
         LogJson = _flags.Switch("--log-json", "One JSON object a line.");
         Check = _flags.Switch("--check", "Start, ask every worker, print what was found, and end with 0 (all ready) or 1.");
+        DryRun = _flags.Switch("--dry-run", "As --check without asking anybody: read every flag and file, print the workers, and end with 0 or 2.");
         PrintConfig = _flags.Switch("--print-config", "Print every option with its value and end.");
     }
 
@@ -145,12 +154,12 @@ internal sealed class RouterFlags
 
     public Option<string?> Host { get; }
     public Option<int> Port { get; }
-    public Option<double> StartupTimeout { get; }
     public Option<bool> EnableTrace { get; }
     public Option<string?> OtlpEndpoint { get; }
     public Option<LogLevels> LogLevel { get; }
     public Option<bool> LogJson { get; }
     public Option<bool> Check { get; }
+    public Option<bool> DryRun { get; }
     public Option<bool> PrintConfig { get; }
 
     /// <exception cref="FormatException">The flags contradict each other or name no worker.</exception>
@@ -182,42 +191,8 @@ internal sealed class RouterFlags
         return [.. workers.Select(w => w with { ApiKey = key })];
     }
 
-    private static double[] Ascending(double[] buckets)
-    {
-        for (int i = 0; i < buckets.Length; i++)
-            if (!double.IsFinite(buckets[i]) || buckets[i] <= (i == 0 ? 0 : buckets[i - 1])) throw new FormatException($"--prometheus-duration-buckets: {buckets[i]} is not more than what stands before it (the first one is above 0).");
-        return buckets;
-    }
-
-    private static string APath(string text) => text.StartsWith('/') ? text : throw new FormatException($"--health-check-endpoint '{text}' is no path: begin it with a slash.");
-
-    private static (string Name, string Model) SplitAlias(string text) => text.Split('=', 2) is [{ Length: > 0 } name, { Length: > 0 } model]
-        ? (name, model) : throw new FormatException($"--model-alias '{text}' is written NAME=WORKERS_NAME.");
-
     private static IEnumerable<WorkerSpec> Specs(string[]? urls, WorkerRole role) =>
         (urls ?? []).Select(url => new WorkerSpec { Url = WorkerSpec.ParseUrl(url), Role = role });
-
-    /// <summary>URL, then optionally a port or the word none, any number of times.</summary>
-    private static List<WorkerSpec>? ParsePrefills(ArgumentResult result)
-    {
-        List<WorkerSpec> found = [];
-        try
-        {
-            foreach (string text in result.Tokens.Select(t => t.Value))
-            {
-                if (found.Count > 0 && text is "none" or "None") continue;
-                if (found.Count == 0 || !int.TryParse(text, out int port)) found.Add(new WorkerSpec { Url = WorkerSpec.ParseUrl(text), Role = WorkerRole.Prefill });
-                else if (port is >= 1 and <= 65535) found[^1] = found[^1] with { BootstrapPort = port };
-                else throw new FormatException($"{port} is not a port.");
-            }
-            return found;
-        }
-        catch (FormatException e)
-        {
-            result.AddError($"--prefill: {e.Message}");
-            return null;
-        }
-    }
 
     private void Policy(string name, string description, Func<RouterOptions, string?> get, Func<RouterOptions, string?, RouterOptions> set) =>
         _flags.Text(name, description, get, set).AcceptOnlyFromAmong([.. RoutingPolicies.Names]);

@@ -50,14 +50,7 @@ internal static class SglangFlags
         ("--service-discovery-port", null, Discovery),
         ("--service-discovery-namespace", null, Discovery),
         ("--least-load-mean-prefill-tokens", null, "a prompt's length is always known here"),
-        ("--worker-startup-check-interval", null, "a worker that is not ready is asked five times a second"),
-        ("--remove-unhealthy-workers", null, "a worker that fails its checks stays known and comes back by itself; DELETE /workers/{id} removes it"),
-        ("--health-check-port", null, "health is asked where requests go"),
-        ("--rate-limit-tokens-per-second", null, "requests are limited by how many run: --max-concurrent-requests, --max-concurrent-per-key"),
-        ("--request-id-headers", null, "x-request-id is read, passed on and returned; --forward-header passes on others"),
-        ("--cors-allowed-origins", null, "put the router behind a server that knows your pages"),
         ("--log-dir", null, "log lines go to the console"),
-        ("--dry-run", null, "use --check, or --print-config"),
     ];
 
     public static void AddTo(Command command, IReadOnlyList<(string Name, string? Harmless, string Why)> refused)

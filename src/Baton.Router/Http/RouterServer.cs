@@ -1,5 +1,3 @@
-using System.Net;
-using System.Security.Cryptography.X509Certificates;
 using Baton.Core.Metrics;
 using Baton.Router.Bodies;
 using Baton.Router.Control;
@@ -14,7 +12,6 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -26,10 +23,6 @@ namespace Baton.Router.Http;
 /// <summary>The thin HTTP shell around <see cref="PdRouter"/>.</summary>
 public sealed class RouterServer : IAsyncDisposable
 {
-    // How much of one answer may wait for a slow client before decode's socket is left unread. Over plain HTTP/1.1 the transport's
-    // own buffer counts; Kestrel's limit of the same size is for what stands between: TLS and HTTP/2.
-    private const int ClientBufferBytes = 64 * 1024;
-
     private readonly WebApplication _app;
     private readonly RouterOptions _options;
     private readonly TimeProvider _time;
@@ -62,7 +55,7 @@ public sealed class RouterServer : IAsyncDisposable
         _options = options = options.Effective();
         _time = time;
         _ids = new RouterRandom(~seed);
-        _app = BuildHost(options, logging, CountAsync);
+        _app = RouterHost.Build(options, logging, CountAsync);
         ILoggerFactory loggers = _app.Services.GetRequiredService<ILoggerFactory>();
         _logger = loggers.CreateLogger<RouterServer>();
 
@@ -71,19 +64,20 @@ public sealed class RouterServer : IAsyncDisposable
         _metrics = new RouterMetrics(Router, () => Volatile.Read(ref _connections), options.DurationBuckets);
         _scrape = new MetricsScrape(_metrics, options.MetricsCompat, _logger);
         _keys = new KeyRing(options.ApiKeys);
-        _heads = new RequestHeads(options.ForwardHeaders, keepsAuthorization: !_keys.IsEmpty);
+        _heads = new RequestHeads(options.ForwardHeaders, options.RequestIdHeaders, keepsAuthorization: !_keys.IsEmpty);
         _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1), WorkerTls.Load(options));
         RouteJournal journal = new();
         _forwarder = new PdForwarder(Router, _transport, options, _metrics, journal, time, seed + 1, loggers.CreateLogger<PdForwarder>()) { Shutdown = _cut.Token };
         _control = new FleetControl(Router, _transport, options, _metrics, time, loggers.CreateLogger<FleetControl>());
         foreach (WorkerSpec spec in workers)
             if (_control.Add(spec, WorkerSource.CommandLine) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.");
-        _monitor = new FleetMonitor(fleet, _transport, options, _metrics, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget);
+        _monitor = new FleetMonitor(fleet, _transport, options, _metrics, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget, TakeOut);
         _leases = new WorkerLeases(_control, fleet, options.LeaseTime, _metrics, time, loggers.CreateLogger<WorkerLeases>());
         _controlApi = new ControlApi(Router, _control, _leases, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
         _info = new InfoApi(Router, _transport);
         _routes = new RouteApi(Router, journal, _heads, options.AllowClientRank, time);
         _deep = new DeepReadiness(Router, _forwarder, time);
+        RouterHost.UseCors(_app, options);
         _app.Run(HandleAsync);
     }
 
@@ -91,6 +85,9 @@ public sealed class RouterServer : IAsyncDisposable
 
     /// <summary>Where the server listens, with the port it got.</summary>
     public Uri Url { get; private set; } = new("http://127.0.0.1");
+
+    /// <summary>Where <c>--prometheus-port</c> and <c>--health-check-port</c> listen, in this order.</summary>
+    public IReadOnlyList<Uri> SidePorts { get; private set; } = [];
 
     /// <summary>Requests that hold a place now, and that wait for one.</summary>
     public (int Running, int Waiting) Admitted => _forwarder.Admitted;
@@ -101,11 +98,11 @@ public sealed class RouterServer : IAsyncDisposable
     {
         if (_options.WorkersFile is not null && _control.Reload(_stop.Token) is { } refused) throw new FormatException(refused);
         await _app.StartAsync(ct);
-        string bound = _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
-        Url = new Uri(bound.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal).Replace("[::]", "127.0.0.1", StringComparison.Ordinal));
+        string[] bound = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
+        (Url, SidePorts) = (RouterHost.Reachable(bound[0]), [.. bound[1..].Select(RouterHost.Reachable)]);
         _background = Task.WhenAll(_monitor.RunAsync(_stop.Token), _control.FollowFileAsync(_stop.Token));
         WorkerFleet.Snapshot fleet = Router.Fleet.Now;
-        _logger.Listening(bound, fleet.Prefill.Count, fleet.Decode.Count, fleet.Unified.Count);
+        _logger.Listening(bound[0], fleet.Prefill.Count, fleet.Decode.Count, fleet.Unified.Count);
         if (fleet.All.Count == 0) _logger.NoWorkers(Url);
     }
 
@@ -152,47 +149,10 @@ public sealed class RouterServer : IAsyncDisposable
         _cut.Dispose();
     }
 
-    private static WebApplication BuildHost(RouterOptions options, Action<ILoggingBuilder>? logging, Func<ConnectionDelegate, ConnectionDelegate> count)
+    // A worker that holds a lease may come back with its next renewal.
+    private void TakeOut(Worker worker)
     {
-        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
-        // With a logger this category makes a span for every request, which nobody reads: the router has its own.
-        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
-        // A host that cannot start throws as well: whoever starts it says so, once.
-        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
-        logging?.Invoke(builder.Logging);
-        // The code behind a request never blocks, so it may run where the bytes arrive: each hop to another thread costs a wake-up.
-        builder.WebHost.UseSockets(sockets =>
-        {
-            sockets.UnsafePreferInlineScheduling = true;
-            // A block of memory for each idle connection, and one system call less for each 4 KiB that arrive.
-            sockets.WaitForDataBeforeAllocatingBuffer = false;
-            sockets.MaxWriteBufferSize = ClientBufferBytes;
-        });
-        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
-        {
-            kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestBodySize = options.MaxPayloadSize;
-            kestrel.Limits.MaxResponseBufferSize = ClientBufferBytes;
-            // How long a client may take nothing is --stall-timeout-secs: one limit, one error.
-            kestrel.Limits.MinResponseDataRate = null;
-            Listen(kestrel, options.Host, options.Port, options, count);
-            if (options.PrometheusPort is { } port) Listen(kestrel, options.PrometheusHost ?? options.Host, port, null, count);
-        });
-        return builder.Build();
-    }
-
-    private static void Listen(KestrelServerOptions kestrel, string host, int port, RouterOptions? tls, Func<ConnectionDelegate, ConnectionDelegate> count)
-    {
-        if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? address)) kestrel.Listen(address, port, Secure);
-        else if (host == "localhost") kestrel.ListenLocalhost(port, Secure);
-        else throw new ArgumentException($"{(tls is null ? "--prometheus-host" : "--host")} '{host}' is no address: use 0.0.0.0, ::, localhost or an address of this machine.");
-
-        void Secure(ListenOptions listen)
-        {
-            listen.Use(count);
-            if (tls?.TlsCertPath is { } certificate) listen.UseHttps(X509Certificate2.CreateFromPemFile(certificate, tls.TlsKeyPath));
-        }
+        if (!_leases.GiveBack(worker.Spec.Url)) _ = _control.RemoveAsync(worker, drain: true, _stop.Token);
     }
 
     private ConnectionDelegate CountAsync(ConnectionDelegate next) => async connection =>
@@ -241,8 +201,8 @@ public sealed class RouterServer : IAsyncDisposable
     private Task DispatchAsync(HttpContext context, TimeSpan received)
     {
         string path = context.Request.Path.Value ?? "/";
-        if (context.Connection.LocalPort == _options.PrometheusPort && path != "/metrics")
-            return Reply.ErrorAsync(context, new RouterError(404, "not_found", "This port serves /metrics only."));
+        if (context.Features.Get<SidePort>() is { } side && !side.Serves.Contains(path))
+            return Reply.ErrorAsync(context, new RouterError(404, "not_found", $"This port serves {string.Join(", ", side.Serves)} only."));
         return (context.Request.Method, path) switch
         {
             ("POST", "/v1/chat/completions") => ForwardAsync(context, DataEndpoint.Chat, received),

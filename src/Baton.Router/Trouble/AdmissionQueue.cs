@@ -10,6 +10,8 @@ public sealed record AdmissionOptions
     /// <summary>Requests that may wait for a place.</summary>
     public int QueueSize { get; init; } = 100;
     public TimeSpan QueueTimeout { get; init; } = TimeSpan.FromSeconds(60);
+    /// <summary>Requests let in per second over a longer time; null is no limit. As many as may run at once (or one second's worth) may come together.</summary>
+    public double? RatePerSecond { get; init; }
     /// <summary>Running requests of one API key; -1 is no limit.</summary>
     public int MaxConcurrentPerKey { get; init; } = -1;
 }
@@ -32,6 +34,7 @@ public sealed class AdmissionQueue(AdmissionOptions options, TimeProvider time)
     private readonly LinkedList<Waiter>[] _queues = [new(), new(), new(), new()];
     private readonly int[] _credit = [.. Weights];
     private readonly Dictionary<string, int> _perKey = [];
+    private readonly TokenBucket? _rate = options.RatePerSecond is { } rate ? new TokenBucket(rate, options.MaxConcurrent > 0 ? options.MaxConcurrent : Math.Max(1, rate)) : null;
     private int _running;
     private int _waiting;
 
@@ -61,6 +64,11 @@ public sealed class AdmissionQueue(AdmissionOptions options, TimeProvider time)
         LinkedListNode<Waiter> place;
         lock (_lock)
         {
+            if (_rate?.TryTake(time.GetElapsedTime(0)) is { } wait)
+            {
+                return new RouterError(429, "rate_limited", $"More than {options.RatePerSecond} requests per second came (--rate-limit-tokens-per-second). Retry later.")
+                { IsRetryable = true, RetryAfter = wait };
+            }
             // Whoever waits and could run goes first; a waiter held back by its own key's limit blocks nobody else.
             if (HasPlace(key) && (_waiting == 0 || !_queues.Any(q => q.Any(w => HasPlace(w.Key)))))
             {
@@ -69,6 +77,7 @@ public sealed class AdmissionQueue(AdmissionOptions options, TimeProvider time)
             }
             if (_waiting >= options.QueueSize)
             {
+                _rate?.GiveBack();
                 return new RouterError(429, "queue_full", $"{_running} requests run and {_waiting} wait, which is the limit. Retry later, or raise --max-concurrent-requests or --queue-size.")
                 { IsRetryable = true, RetryAfter = TimeSpan.FromSeconds(1) };
             }

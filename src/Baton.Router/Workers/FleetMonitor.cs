@@ -7,18 +7,19 @@ using Microsoft.Extensions.Logging;
 namespace Baton.Router.Workers;
 
 /// <summary>Keeps the fleet's picture true: health, what each worker says about itself, how loaded its ranks are, and replaced processes.</summary>
+/// <param name="onUnhealthy">Called once for a worker that has failed its checks for so long that it has to go.</param>
 /// <param name="onReplaced">Called when another process answers at a worker's URL: policies forget what they knew of it.</param>
 public sealed class FleetMonitor(
-    WorkerFleet fleet, HttpLegTransport http, RouterOptions options, RouterMetrics metrics, TimeProvider time, ILogger<FleetMonitor> logger, Action<Worker> onReplaced)
+    WorkerFleet fleet, HttpLegTransport http, RouterOptions options, RouterMetrics metrics, TimeProvider time, ILogger<FleetMonitor> logger, Action<Worker> onReplaced, Action<Worker> onUnhealthy)
 {
-    // A worker that is not ready is asked more often: nobody waits a whole interval for a router to notice that one came up.
-    private static readonly TimeSpan PendingInterval = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(200);
     private readonly Dictionary<Worker, WorkerWatch> _watches = [];
 
     private sealed class WorkerWatch
     {
         public int Failures, Successes;
         public TimeSpan NextCheck, NextInfo, NextLoads;
+        public TimeSpan? BadSince;
         public bool HasNoLoads, HasOnlyGauges, WarnedOfPlainDp;
         public string? InstanceId;
         public Task Running = Task.CompletedTask, Loading = Task.CompletedTask;
@@ -29,7 +30,7 @@ public sealed class FleetMonitor(
     /// <summary>Checks workers as they fall due, until cancelled.</summary>
     public async Task RunAsync(CancellationToken ct)
     {
-        using PeriodicTimer timer = new(PendingInterval, time);
+        using PeriodicTimer timer = new(options.StartupCheckInterval < Tick ? options.StartupCheckInterval : Tick, time);
         do
         {
             foreach (Worker worker in fleet.Now.All)
@@ -65,6 +66,7 @@ public sealed class FleetMonitor(
         if (problem is null)
         {
             (watch.Successes, watch.Failures) = (watch.Successes + 1, 0);
+            watch.BadSince = null;
             int needed = worker.Status == WorkerStatus.Pending ? 1 : options.HealthSuccessThreshold;
             if (worker.Status is WorkerStatus.Pending or WorkerStatus.NotReady && watch.Successes >= needed)
             {
@@ -79,8 +81,19 @@ public sealed class FleetMonitor(
             watch.NextInfo = default;
             worker.Problem = problem;
             if (worker.Status == WorkerStatus.Ready && watch.Failures >= options.HealthFailureThreshold) Move(worker, WorkerStatus.NotReady, problem);
+            watch.BadSince ??= Now;
+            RemoveIfHopeless(worker, watch);
         }
-        watch.NextCheck = Now + (worker.Status is WorkerStatus.Ready or WorkerStatus.Draining ? worker.Spec.Tuning.HealthCheckInterval ?? options.HealthCheckInterval : PendingInterval);
+        watch.NextCheck = Now + (worker.Status is WorkerStatus.Ready or WorkerStatus.Draining ? worker.Spec.Tuning.HealthCheckInterval ?? options.HealthCheckInterval : options.StartupCheckInterval);
+    }
+
+    // One that starts has its time to start.
+    private void RemoveIfHopeless(Worker worker, WorkerWatch watch)
+    {
+        TimeSpan? limit = worker.Status switch { WorkerStatus.NotReady => options.UnhealthyFor, WorkerStatus.Pending => options.WorkerStartupTimeout, _ => null };
+        if (!options.RemoveUnhealthyWorkers || limit is null || Now - watch.BadSince < limit) return;
+        logger.UnhealthyRemoved(worker.Url, limit.Value.TotalSeconds, worker.Problem ?? "");
+        onUnhealthy(worker);
     }
 
     /// <returns>Null when the worker can be used; otherwise what is wrong.</returns>

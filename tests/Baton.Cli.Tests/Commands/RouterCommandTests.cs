@@ -35,6 +35,26 @@ public sealed partial class RouterCommandTests
         Assert.Equal((0, 1), (ready, missing));
     }
 
+    [Theory]
+    [InlineData("- url: http://127.0.0.1:1\n  worker_type: decode\n", 0)]
+    [InlineData("- url: http://127.0.0.1:1\n  worker_type: boss\n", 2)]
+    public async Task A_dry_run_reads_everything_asks_nobody_and_ends_with_0_or_2(string file, int expected)
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"baton-dry-{Guid.NewGuid():n}.yaml");
+        try
+        {
+            await File.WriteAllTextAsync(path, file);
+
+            int exit = await RunAsync(["--dry-run", "--host", "127.0.0.1", "--port", "1", "--prefill", "http://127.0.0.1:1", "none", "--workers-file", path, "--log-level", "warn"]);
+
+            Assert.Equal(expected, exit);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
     [Fact]
     public void The_printed_configuration_has_every_option_and_no_key()
     {
@@ -64,6 +84,12 @@ public sealed partial class RouterCommandTests
     [InlineData("--client-cert-path", "/nowhere.pem")]
     [InlineData("--ca-cert-path", "/nowhere.pem")]
     [InlineData("--tls-cert-path", "/nowhere.pem", "--tls-key-path", "/nowhere.pem")]
+    [InlineData("--health-check-port", "70000")]
+    [InlineData("--rate-limit-tokens-per-second", "0")]
+    [InlineData("--cors-allowed-origins", "https://page.example/app")]
+    [InlineData("--worker-startup-check-interval", "0")]
+    [InlineData("--log-level", "loud")]
+    [InlineData("--log-level", "3")]
     [InlineData("--service-discovery")]
     [InlineData("--expose-rout")]
     public async Task A_flag_with_nonsense_is_refused_by_name(params string[] flags)

@@ -105,4 +105,45 @@ public sealed class AdmissionQueueTests
         queue.Leave("a");
         Assert.Null(await second);
     }
+
+    [Fact]
+    public async Task Requests_beyond_the_rate_are_429_with_the_time_until_the_next_token()
+    {
+        AdmissionQueue queue = new(new AdmissionOptions { MaxConcurrent = 3, RatePerSecond = 0.5 }, _time);
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.Null(await Enter(queue));
+            queue.Leave(null);
+        }
+
+        RouterError? fourth = await Enter(queue);
+        _time.Advance(TimeSpan.FromSeconds(1.5));
+        RouterError? early = await Enter(queue);
+        _time.Advance(TimeSpan.FromSeconds(0.5));
+        RouterError? later = await Enter(queue);
+        RouterError? again = await Enter(queue);
+
+        Assert.Equal((429, "rate_limited", 2.0), (fourth!.Status, fourth.Code, fourth.RetryAfter!.Value.TotalSeconds));
+        Assert.Equal(0.5, early!.RetryAfter!.Value.TotalSeconds, 6);
+        Assert.Null(later);
+        Assert.Equal("rate_limited", again?.Code);
+    }
+
+    [Fact]
+    public async Task A_bucket_fills_up_to_one_burst_and_a_full_queue_costs_no_token()
+    {
+        AdmissionQueue queue = new(new AdmissionOptions { MaxConcurrent = 1, QueueSize = 0, RatePerSecond = 1 }, _time);
+        _time.Advance(TimeSpan.FromHours(1));
+        Assert.Null(await Enter(queue));
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        RouterError? full = await Enter(queue);
+        queue.Leave(null);
+        RouterError? next = await Enter(queue);
+        queue.Leave(null);
+
+        Assert.Equal("queue_full", full?.Code);
+        Assert.Null(next);
+        Assert.Equal("rate_limited", (await Enter(queue))?.Code);
+    }
 }
