@@ -44,6 +44,15 @@ internal static partial class RouterLog
     [LoggerMessage(7016, LogLevel.Warning, "worker {Worker} has failed its health checks for {Seconds} s and is removed (--remove-unhealthy-workers): {Why}")]
     public static partial void UnhealthyRemoved(this ILogger logger, string worker, double seconds, string why);
 
+    [LoggerMessage(7017, LogLevel.Warning, "pods cannot be listed or watched: {Why} The workers that are known stay; trying again until it works")]
+    public static partial void DiscoveryFailed(this ILogger logger, string why);
+
+    [LoggerMessage(7018, LogLevel.Information, "pods are followed again: {Pods} match")]
+    public static partial void DiscoveryRecovered(this ILogger logger, int pods);
+
+    [LoggerMessage(7019, LogLevel.Warning, "{Why} Its workers are not used")]
+    public static partial void PodRefused(this ILogger logger, string why);
+
     [LoggerMessage(7014, LogLevel.Warning, "router has no workers yet: they register themselves (baton serve --router {Url}), or are added by POST /workers")]
     public static partial void NoWorkers(this ILogger logger, Uri url);
 

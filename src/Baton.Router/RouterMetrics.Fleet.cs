@@ -12,7 +12,7 @@ public sealed partial class RouterMetrics
         _meter.CreateObservableCounter("baton.room_collisions", () => _router.RoomCollisions, description: "Rooms drawn again because they were still remembered.");
         _meter.CreateObservableCounter("baton.panic_choices", () => _router.PanicChoices, description: "Requests sent although every breaker of a role was open.");
         _meter.CreateObservableGauge("baton.worker.pool_size", PoolSizes, description: "Workers, by role and status.");
-        _meter.CreateObservableGauge("baton.discovery.workers_discovered", Discovered, description: "Workers that are known, by source: cli, file, api or lease.");
+        _meter.CreateObservableGauge("baton.discovery.workers_discovered", Discovered, description: "Workers that are known, by source: cli, file, api, lease or kubernetes.");
         _meter.CreateObservableGauge("baton.worker.health",
             () => Workers.Select(w => new Measurement<int>(w.Status == WorkerStatus.Ready ? 1 : 0, Tag("worker", w.Url), Tag("role", RoleName(w.Role)))), description: "1 when ready.");
         PerRank("baton.worker.requests_active", "Sequences in flight.", r => r.Requests);

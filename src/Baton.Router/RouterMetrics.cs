@@ -60,10 +60,10 @@ public sealed partial class RouterMetrics : IDisposable
         _exhausted = Counter("baton.worker.retries_exhausted", "Retryable failures that were not retried, by reason.");
         _backoff = Histogram("baton.worker.retry_backoff", "Waits before attempts after the first.");
         _cancelled = Counter("baton.cancelled_legs", "Legs that the router cut, by leg and reason.");
-        _registered = Counter("baton.discovery.registrations", "Workers added, by source: cli, file, api or lease.");
+        _registered = Counter("baton.discovery.registrations", "Workers added, by source: cli, file, api, lease or kubernetes.");
         _leasesEnded = Counter("baton.discovery.leases_ended", "Workers taken out because they did not renew their lease, by source.");
         _deregistered = Counter("baton.discovery.deregistrations", "Workers removed, by source.");
-        _sync = Histogram("baton.discovery.sync_duration", "Readings of the workers file.");
+        _sync = Histogram("baton.discovery.sync_duration", "Readings of the workers file, and full lists of pods.");
         LatePrefillFailures = Counter("baton.late_prefill_failures", "Prefill failures after decode's first byte.");
         Truncated = Counter("baton.stream_truncated", "Decode streams that ended without their terminal event.");
         Continuations = Counter("baton.stream_continuations", "Streams that another pair went on with after decode died.");
@@ -173,9 +173,9 @@ public sealed partial class RouterMetrics : IDisposable
 
     public void Deregistered(WorkerSource source) => _deregistered.Add(1, Tag("source", source.Name));
 
-    public void LeaseEnded() => _leasesEnded.Add(1, Tag("source", WorkerSource.Lease.Name));
+    public void LeaseEnded(WorkerSource source) => _leasesEnded.Add(1, Tag("source", source.Name));
 
-    public void Synced(TimeSpan took) => _sync.Record(took.TotalSeconds, Tag("source", WorkerSource.File.Name));
+    public void Synced(WorkerSource source, TimeSpan took) => _sync.Record(took.TotalSeconds, Tag("source", source.Name));
 
     public void Dispose() => _meter.Dispose();
 

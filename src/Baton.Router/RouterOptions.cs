@@ -1,4 +1,5 @@
 using Baton.Router.Choice;
+using Baton.Router.Discovery;
 using Baton.Router.Rooms;
 using Baton.Router.Trouble;
 
@@ -116,6 +117,8 @@ public sealed record RouterOptions
     public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(15);
     /// <summary>List of workers, JSON or YAML, read again when it changes; null is none.</summary>
     public string? WorkersFile { get; init; }
+    /// <summary>Pods of a Kubernetes cluster that are workers; null does not look.</summary>
+    public DiscoveryOptions? Discovery { get; init; }
     /// <summary>Between two readings of every worker's <c>/v1/loads</c>; zero is off.</summary>
     public TimeSpan LoadInterval { get; init; } = TimeSpan.FromSeconds(2);
     /// <summary>PEM files for HTTPS; null serves plain HTTP.</summary>

@@ -47,6 +47,15 @@ internal static class RouterFlagText
     public static (string Name, string Model) SplitAlias(string text) => text.Split('=', 2) is [{ Length: > 0 } name, { Length: > 0 } model]
         ? (name, model) : throw new FormatException($"--model-alias '{text}' is written NAME=WORKERS_NAME.");
 
+    /// <summary>KEY=VALUE words of one flag, each key once.</summary>
+    public static Dictionary<string, string> Labels(string flag, IEnumerable<string> words)
+    {
+        Dictionary<string, string> labels = [];
+        foreach (string word in words)
+            if (word.Split('=', 2) is not [{ Length: > 0 } key, { Length: > 0 } value] || !labels.TryAdd(key, value)) throw new FormatException($"{flag} '{word}' is written KEY=VALUE, each key once.");
+        return labels;
+    }
+
     /// <summary>A level by .NET's name or by the one that SGLang's router takes.</summary>
     public static LogLevels Level(ArgumentResult result)
     {

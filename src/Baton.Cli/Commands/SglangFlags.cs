@@ -39,16 +39,8 @@ internal static class SglangFlags
         ("--tool-call-parser", null, "tools are not served"),
     ];
 
-    private const string Discovery = "workers come from flags, --workers-file (read again when it changes) and POST /workers";
-
     public static readonly IReadOnlyList<(string Name, string? Harmless, string Why)> OfRouter =
     [
-        ("--service-discovery", null, Discovery),
-        ("--selector", null, Discovery),
-        ("--prefill-selector", null, Discovery),
-        ("--decode-selector", null, Discovery),
-        ("--service-discovery-port", null, Discovery),
-        ("--service-discovery-namespace", null, Discovery),
         ("--least-load-mean-prefill-tokens", null, "a prompt's length is always known here"),
         ("--log-dir", null, "log lines go to the console"),
     ];

@@ -142,7 +142,7 @@ public sealed class FleetControl(
         }
         finally
         {
-            metrics.Synced(time.GetElapsedTime(began));
+            metrics.Synced(WorkerSource.File, time.GetElapsedTime(began));
         }
     }
 

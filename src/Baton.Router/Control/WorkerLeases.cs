@@ -3,12 +3,13 @@ using Microsoft.Extensions.Logging;
 
 namespace Baton.Router.Control;
 
-/// <summary>Workers that registered themselves. Each stays as long as it renews its lease; one that does not drains and goes.</summary>
+/// <summary>Workers of one source that somebody has to keep speaking for. Each stays as long as its lease is renewed; one whose lease ends drains and goes.</summary>
+/// <param name="length">Of a lease; infinite when only <see cref="GiveBack"/> ends it.</param>
 /// <remarks>
 /// Nothing is kept beyond the process: a router that restarts has its workers back with their next renewals. Thread-safe; timers are
 /// the given clock's.
 /// </remarks>
-public sealed class WorkerLeases(FleetControl control, WorkerFleet fleet, TimeSpan length, RouterMetrics metrics, TimeProvider time, ILogger<WorkerLeases> logger) : IDisposable
+public sealed class WorkerLeases(WorkerSource source, FleetControl control, WorkerFleet fleet, TimeSpan length, RouterMetrics metrics, TimeProvider time, ILogger<WorkerLeases> logger) : IDisposable
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<Uri, Lease> _leases = [];
@@ -43,7 +44,7 @@ public sealed class WorkerLeases(FleetControl control, WorkerFleet fleet, TimeSp
             else if (known is not null) return (known, false);
             if (_expelled.TryGetValue(spec.Url, out string? removed) && removed == instance) return null;
             _expelled.Remove(spec.Url);
-            if (control.Add(spec, WorkerSource.Lease) is not { } added) return (Find(spec.Url)!, false);
+            if (control.Add(spec, source) is not { } added) return (Find(spec.Url)!, false);
             lease = _leases[spec.Url] = new Lease { Spec = spec, Instance = instance };
             Restart(lease);
             return (added, true);
@@ -86,7 +87,12 @@ public sealed class WorkerLeases(FleetControl control, WorkerFleet fleet, TimeSp
             leaving.Cancel();
             if (known is not null) known.Status = WorkerStatus.NotReady;
         }
-        known ??= control.Add(spec, WorkerSource.Lease) ?? Find(spec.Url)!;
+        if (known is not null && lease.Instance != instance)
+        {
+            known.Forget();
+            control.Forget(known);
+        }
+        known ??= control.Add(spec, source) ?? Find(spec.Url)!;
         // Only what the worker itself changed: what an operator changed stays.
         if (!WorkersFile.AreSame(lease.Spec, spec)) known = control.Change(known, spec);
         (lease.Spec, lease.Instance) = (spec, instance);
@@ -110,7 +116,7 @@ public sealed class WorkerLeases(FleetControl control, WorkerFleet fleet, TimeSp
                 Drop(lease.Spec.Url, lease);
                 return;
             }
-            metrics.LeaseEnded();
+            metrics.LeaseEnded(source);
             logger.LeaseEnded(worker.Url, length.TotalSeconds, worker.InFlight);
             Leave(lease);
         }
@@ -140,7 +146,7 @@ public sealed class WorkerLeases(FleetControl control, WorkerFleet fleet, TimeSp
             leaving.Dispose();
             if (lease.Leaving == leaving) Drop(lease.Spec.Url, lease);
             // It came back in the moment in which it was removed.
-            else if (_leases.GetValueOrDefault(lease.Spec.Url) == lease && Find(lease.Spec.Url) is null) control.Add(lease.Spec, WorkerSource.Lease);
+            else if (_leases.GetValueOrDefault(lease.Spec.Url) == lease && Find(lease.Spec.Url) is null) control.Add(lease.Spec, source);
         }
     }
 

@@ -1,6 +1,7 @@
 using Baton.Core.Metrics;
 using Baton.Router.Bodies;
 using Baton.Router.Control;
+using Baton.Router.Discovery;
 using Baton.Router.Errors;
 using Baton.Router.Forwarding;
 using Baton.Router.Legs;
@@ -37,6 +38,9 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly FleetMonitor _monitor;
     private readonly FleetControl _control;
     private readonly WorkerLeases _leases;
+    private readonly WorkerLeases? _pods;
+    private readonly KubernetesApi? _cluster;
+    private readonly PodFollower? _follower;
     private readonly ControlApi _controlApi;
     private readonly InfoApi _info;
     private readonly RouteApi _routes;
@@ -72,7 +76,13 @@ public sealed class RouterServer : IAsyncDisposable
         foreach (WorkerSpec spec in workers)
             if (_control.Add(spec, WorkerSource.CommandLine) is null) throw new ArgumentException($"The worker {spec.Url} is given twice.");
         _monitor = new FleetMonitor(fleet, _transport, options, _metrics, time, loggers.CreateLogger<FleetMonitor>(), _control.Forget, TakeOut);
-        _leases = new WorkerLeases(_control, fleet, options.LeaseTime, _metrics, time, loggers.CreateLogger<WorkerLeases>());
+        if (options.Discovery is { } discovery)
+        {
+            _pods = new WorkerLeases(WorkerSource.Kubernetes, _control, fleet, Timeout.InfiniteTimeSpan, _metrics, time, loggers.CreateLogger<WorkerLeases>());
+            _cluster = new KubernetesApi(discovery, time);
+            _follower = new PodFollower(_cluster, discovery, _pods, _metrics, time, loggers.CreateLogger<PodFollower>());
+        }
+        _leases = new WorkerLeases(WorkerSource.Lease, _control, fleet, options.LeaseTime, _metrics, time, loggers.CreateLogger<WorkerLeases>());
         _controlApi = new ControlApi(Router, _control, _leases, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
         _info = new InfoApi(Router, _transport);
         _routes = new RouteApi(Router, journal, _heads, options.AllowClientRank, time);
@@ -100,7 +110,7 @@ public sealed class RouterServer : IAsyncDisposable
         await _app.StartAsync(ct);
         string[] bound = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
         (Url, SidePorts) = (RouterHost.Reachable(bound[0]), [.. bound[1..].Select(RouterHost.Reachable)]);
-        _background = Task.WhenAll(_monitor.RunAsync(_stop.Token), _control.FollowFileAsync(_stop.Token));
+        _background = Task.WhenAll(_monitor.RunAsync(_stop.Token), _control.FollowFileAsync(_stop.Token), _follower?.RunAsync(_stop.Token) ?? Task.CompletedTask);
         WorkerFleet.Snapshot fleet = Router.Fleet.Now;
         _logger.Listening(bound[0], fleet.Prefill.Count, fleet.Decode.Count, fleet.Unified.Count);
         if (fleet.All.Count == 0) _logger.NoWorkers(Url);
@@ -141,6 +151,8 @@ public sealed class RouterServer : IAsyncDisposable
         await _background;
         await _app.DisposeAsync();
         _leases.Dispose();
+        _pods?.Dispose();
+        _cluster?.Dispose();
         _transport.Dispose();
         _scrape.Dispose();
         _metrics.Dispose();
@@ -149,10 +161,10 @@ public sealed class RouterServer : IAsyncDisposable
         _cut.Dispose();
     }
 
-    // A worker that holds a lease may come back with its next renewal.
+    // A worker that holds a lease may come back with its next renewal, a pod's with the next list.
     private void TakeOut(Worker worker)
     {
-        if (!_leases.GiveBack(worker.Spec.Url)) _ = _control.RemoveAsync(worker, drain: true, _stop.Token);
+        if (!_leases.GiveBack(worker.Spec.Url) && _pods?.GiveBack(worker.Spec.Url) is not true) _ = _control.RemoveAsync(worker, drain: true, _stop.Token);
     }
 
     private ConnectionDelegate CountAsync(ConnectionDelegate next) => async connection =>

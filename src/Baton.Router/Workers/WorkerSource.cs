@@ -10,6 +10,8 @@ public enum WorkerSource
     Api,
     /// <summary>The worker itself: it leaves when it no longer renews its lease.</summary>
     Lease,
+    /// <summary>A pod: its workers leave when it is deleted or no longer ready.</summary>
+    Kubernetes,
 }
 
 public static class WorkerSources
@@ -17,6 +19,6 @@ public static class WorkerSources
     extension(WorkerSource source)
     {
         /// <summary>A tag's value.</summary>
-        public string Name => source switch { WorkerSource.File => "file", WorkerSource.Api => "api", WorkerSource.Lease => "lease", _ => "cli" };
+        public string Name => source switch { WorkerSource.File => "file", WorkerSource.Api => "api", WorkerSource.Lease => "lease", WorkerSource.Kubernetes => "kubernetes", _ => "cli" };
     }
 }

@@ -91,6 +91,8 @@ public sealed partial class RouterCommandTests
     [InlineData("--log-level", "loud")]
     [InlineData("--log-level", "3")]
     [InlineData("--service-discovery")]
+    [InlineData("--selector", "app=sglang")]
+    [InlineData("--selector", "app", "--service-discovery")]
     [InlineData("--expose-rout")]
     public async Task A_flag_with_nonsense_is_refused_by_name(params string[] flags)
     {

@@ -24,7 +24,7 @@ public sealed class WorkerLeasesTests : IDisposable
         _metrics = new RouterMetrics(router, () => 0);
         _http = new HttpLegTransport(options.ConnectTimeout, _time);
         _control = new FleetControl(router, _http, options, _metrics, _time, NullLogger<FleetControl>.Instance);
-        _leases = new WorkerLeases(_control, Fleet, Length, _metrics, _time, NullLogger<WorkerLeases>.Instance);
+        _leases = new WorkerLeases(WorkerSource.Lease, _control, Fleet, Length, _metrics, _time, NullLogger<WorkerLeases>.Instance);
     }
 
     private WorkerFleet Fleet { get; } = new();
