@@ -172,4 +172,16 @@ public sealed class WorkerLeasesTests : IDisposable
         Assert.Contains("baton_discovery_registrations_total{source=\"lease\"} 2\n", text, StringComparison.Ordinal);
         Assert.Contains("baton_discovery_deregistrations_total{source=\"lease\"} 2\n", text, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Another_process_at_the_same_address_starts_with_a_clean_slate()
+    {
+        Worker worker = _leases.Renew(Decode, "one")!.Value.Worker;
+
+        _leases.Renew(Decode, "one");
+        int same = worker.Restarts;
+        _leases.Renew(Decode, "two");
+
+        Assert.Equal((0, 1), (same, worker.Restarts));
+    }
 }
