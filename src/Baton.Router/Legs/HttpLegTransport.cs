@@ -32,14 +32,14 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
             MaxResponseDrainSize = 0,
             ConnectCallback = ConnectAsync,
             // Above TLS: a handshake's bytes are no answer.
-            PlaintextStreamFilter = static (context, _) => ValueTask.FromResult<Stream>(new NotingStream(context.PlaintextStream)),
+            PlaintextStreamFilter = static (context, _) => ValueTask.FromResult<Stream>(new LegStream(context.PlaintextStream)),
             SslOptions = tls ?? new SslClientAuthenticationOptions(),
         }, disposeHandler: true);
 
     public async Task<ILegResponse> SendAsync(LegRequest leg, CancellationToken ct)
     {
         LegContent content = new(leg.Body);
-        ConnectionUse use = new();
+        ConnectionUse use = new() { BodyBytes = content.Length };
         ConnectionUse.Current = use;
         try
         {
