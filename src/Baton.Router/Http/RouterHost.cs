@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Builder;
@@ -38,8 +39,6 @@ internal static class RouterHost
         builder.WebHost.UseSockets(sockets =>
         {
             sockets.UnsafePreferInlineScheduling = true;
-            // A block of memory for each idle connection, and one system call less for each 4 KiB that arrive.
-            sockets.WaitForDataBeforeAllocatingBuffer = false;
             sockets.MaxWriteBufferSize = ClientBufferBytes;
         });
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
@@ -57,6 +56,7 @@ internal static class RouterHost
             if (options.PrometheusPort is { } metrics) Listen(kestrel, "--prometheus-host", options.PrometheusHost ?? options.Host, metrics, listen => Mark(listen, count, SidePort.Metrics));
             if (options.HealthCheckPort is { } health) Listen(kestrel, "--host", options.Host, health, listen => Mark(listen, count, SidePort.Health));
         });
+        builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(new ReadBlocks());
         return builder.Build();
     }
 
