@@ -19,6 +19,11 @@ public interface IKvSender : IDisposable
     /// <returns>False when the room is not claimed or the window is full: nothing was set aside, ask again after a <see cref="KvSenderEventKind.WindowOpen"/>.</returns>
     bool CanSend(BootstrapRoom room, int payloadBytes);
 
+    /// <summary>A chunk of this claimed room is being copied out and follows at once. Waking the peer's reader meanwhile takes as long as the copy.</summary>
+    void Rouse(BootstrapRoom room)
+    {
+    }
+
     /// <summary>Takes over <paramref name="payload"/> and sends it. Only after <see cref="CanSend"/> said yes in this turn. Chunks go out in the order of the calls.</summary>
     void SendChunk(BootstrapRoom room, KvRange range, KvBuffer payload);
 

@@ -38,6 +38,7 @@ public sealed partial class PrefillScheduler
         int left = _options.MaxExportsPerStep;
         for (int i = 0; i < _inflight.Count && left > 0; i++) PlanExports(_inflight[i], _inflight[i].ComputedTokens, plan, ref left);
         for (int i = 0; i < _computing.Count && left > 0; i++) PlanExports(_computing[i], _computing[i].ComputedTokens, plan, ref left);
+        foreach (KvExport export in plan.Exports) _sender.Rouse(export.Room);
         return plan.Exports.Count > 0;
     }
 

@@ -68,6 +68,11 @@ public partial class KvSender(
         return true;
     }
 
+    public void Rouse(BootstrapRoom room)
+    {
+        if (_rooms.TryGetValue(room, out SenderRoom? open)) open.Link?.Link.Rouse();
+    }
+
     /// <inheritdoc/>
     /// <exception cref="UnreachableException">No claim, no promise, the wrong length, or not the next range of the room.</exception>
     public void SendChunk(BootstrapRoom room, KvRange range, KvBuffer payload)

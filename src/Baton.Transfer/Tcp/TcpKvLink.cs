@@ -29,6 +29,9 @@ internal sealed class TcpKvLink(KvInbox inbox, TransferOptions options, TimeProv
         Close(RequestFailure.Of(FailureReason.LinkLost, $"{name} does not take the {options.MaxQueuedFrames} frames that are queued for it."));
     }
 
+    /// <summary>A pong that nobody asked for: any peer reads it and does nothing.</summary>
+    public void Rouse() => Send(KvFrame.Pong);
+
     public void Close(RequestFailure why)
     {
         lock (_ending)
