@@ -37,8 +37,8 @@ internal sealed class KvSocketWriter(int maxQueuedFrames, TimeProvider time)
     {
         if (!_frames.Writer.TryWrite(frame)) return false;
         if (!TryTakeTurn()) return true;
-        // Nobody waits for these two, and what a rank that draws tokens does not write itself costs its running answers nothing.
-        if (frame.Type is KvFrameType.Ack or KvFrameType.Credit) PassTurn();
+        // Nobody waits for these, and what a rank that draws tokens does not write itself costs its running answers nothing.
+        if (frame.Type is KvFrameType.Ack or KvFrameType.Credit or KvFrameType.Pong) PassTurn();
         else WriteNow();
         return true;
     }
