@@ -38,7 +38,7 @@ public sealed class ServingServer : IAsyncDisposable
         _expectedKey = options.ApiKey is { } key ? SHA256.HashData(Encoding.UTF8.GetBytes(key)) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddSingleton(loggers);
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(Configure);
+        builder.WebHost.UseSockets(s => s.UnsafePreferInlineScheduling = true).UseKestrelCore().ConfigureKestrel(Configure);
         _app = builder.Build();
         _app.Run(HandleAsync);
     }
