@@ -21,6 +21,9 @@ public sealed class KvBuffer : IDisposable
 
     public Span<byte> Span => Array.AsSpan(0, Length);
 
+    /// <summary>All of the rented memory; the payload is at its front. For an engine, which may spread the payload out over it when nobody reads it any more.</summary>
+    public Span<byte> Room => Array;
+
     public Memory<byte> Memory => Array.AsMemory(0, Length);
 
     /// <summary>The memory is back in the pool. For accounting, never to decide whether to dispose: an owner knows.</summary>
@@ -30,6 +33,10 @@ public sealed class KvBuffer : IDisposable
 
     /// <summary>Rents <paramref name="length"/> bytes, not cleared. The caller checks the length against the handshake's limits first.</summary>
     public static KvBuffer Rent(int length) => new(ArrayPool<byte>.Shared.Rent(length), length);
+
+    /// <summary>Rents the memory of one chunk, with room for an engine's headers.</summary>
+    public static KvBuffer Rent(KvLayout layout, int tokenCount) =>
+        new(ArrayPool<byte>.Shared.Rent(checked((int)layout.RoomBytes(tokenCount))), (int)layout.PayloadBytes(tokenCount));
 
     public void Dispose()
     {

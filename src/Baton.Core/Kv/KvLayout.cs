@@ -18,6 +18,10 @@ public sealed record KvLayout(IReadOnlyList<int> KeyRowBytes, IReadOnlyList<int>
 
     public long PayloadBytes(int tokenCount) => (long)tokenCount * BytesPerToken;
 
+    /// <summary>Memory that a chunk of so many tokens is kept in: its payload, and room for the headers that an engine puts between the layers.</summary>
+    /// <remarks>An engine that finds the room does not have to copy the chunk once more. llama.cpp's own form takes 12 bytes a token, 24 a layer and 24.</remarks>
+    public long RoomBytes(int tokenCount) => PayloadBytes(tokenCount) + (16L * tokenCount) + (32L * LayerCount) + 64;
+
     public bool Equals(KvLayout? other) => other is not null && KeyType == other.KeyType && ValueType == other.ValueType
         && KeyRowBytes.SequenceEqual(other.KeyRowBytes) && ValueRowBytes.SequenceEqual(other.ValueRowBytes);
 

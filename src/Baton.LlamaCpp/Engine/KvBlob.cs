@@ -4,7 +4,7 @@ using Baton.Core.Kv;
 
 namespace Baton.LlamaCpp.Engine;
 
-/// <summary>llama.cpp's state blob of one sequence, with flash attention and one stream: written by us for imports, taken apart for exports.</summary>
+/// <summary>llama.cpp's state blob of one sequence, with flash attention and one stream: put together by us for imports, taken apart for exports, each where it lies.</summary>
 /// <remarks>
 /// Little endian, no padding: magic, source id, stream count 1; cell count; per cell position, 1, id; v_trans 0, layer count; per layer
 /// (all K, then all V) type, row bytes and the rows. Every field but the rows follows from <see cref="KvLayout"/>, so a foreign header is
@@ -21,11 +21,14 @@ internal sealed class KvBlob(KvLayout layout)
     internal long SizeOf(int tokenCount) =>
         PrefixBytes + ((long)CellBytes * tokenCount) + 8 + (2L * LayerPrefixBytes * layout.LayerCount) + layout.PayloadBytes(tokenCount);
 
-    /// <summary>Builds the blob that adds <paramref name="range"/> to the (empty) sequence <paramref name="sequence"/>.</summary>
-    internal void Write(Span<byte> blob, KvRange range, int sequence, ReadOnlySpan<byte> payload)
+    /// <summary>Turns the payload at the front of <paramref name="room"/> into the blob that adds <paramref name="range"/> to the (empty) sequence <paramref name="sequence"/>.</summary>
+    /// <remarks>In place, from the last layer to the first: each moves back by the headers in front of it.</remarks>
+    internal void Wrap(Span<byte> room, KvRange range, int sequence)
     {
-        int count = range.TokenCount;
-        Writer writer = new(blob);
+        int count = range.TokenCount, from = (int)layout.PayloadBytes(count), to = (int)SizeOf(count);
+        WrapLayers(room, layout.ValueType, layout.ValueRowBytes, count, ref from, ref to);
+        WrapLayers(room, layout.KeyType, layout.KeyRowBytes, count, ref from, ref to);
+        Writer writer = new(room);
         writer.UInt32(Magic);
         writer.Int32(sequence);
         writer.UInt32(1);
@@ -38,13 +41,11 @@ internal sealed class KvBlob(KvLayout layout)
         }
         writer.UInt32(0);
         writer.UInt32((uint)layout.LayerCount);
-        WriteLayers(ref writer, layout.KeyType, layout.KeyRowBytes, count, ref payload);
-        WriteLayers(ref writer, layout.ValueType, layout.ValueRowBytes, count, ref payload);
     }
 
-    /// <summary>Takes the rows out of the library's own blob into <paramref name="payload"/>, in order of position.</summary>
+    /// <summary>Turns the library's own blob into the payload, in place: rows in order of position at the front of <paramref name="blob"/>.</summary>
     /// <exception cref="EngineException">The blob is not what this version writes: the library and our layouts disagree.</exception>
-    internal void Read(ReadOnlySpan<byte> blob, KvRange range, Span<byte> payload, Span<int> rowOf)
+    internal void Unwrap(Span<byte> blob, KvRange range, Span<int> rowOf)
     {
         int count = range.TokenCount;
         Reader reader = new(blob);
@@ -55,6 +56,9 @@ internal sealed class KvBlob(KvLayout layout)
         bool isInOrder = ReadPositions(ref reader, range, rowOf[..count]);
         reader.Expect(0, "v_trans");
         reader.Expect((uint)layout.LayerCount, "n_layer");
+        // Rows that change places would overwrite each other; those in order only move to the front.
+        if (!isInOrder) reader = new Reader(blob[(blob.Length - reader.LeftBytes)..].ToArray());
+        Span<byte> payload = blob;
         ReadLayers(ref reader, layout.KeyType, layout.KeyRowBytes, isInOrder, rowOf[..count], ref payload);
         ReadLayers(ref reader, layout.ValueType, layout.ValueRowBytes, isInOrder, rowOf[..count], ref payload);
     }
@@ -115,15 +119,17 @@ internal sealed class KvBlob(KvLayout layout)
         }
     }
 
-    private static void WriteLayers(ref Writer writer, int type, IReadOnlyList<int> rowBytes, int count, ref ReadOnlySpan<byte> payload)
+    private static void WrapLayers(Span<byte> room, int type, IReadOnlyList<int> rowBytes, int count, ref int from, ref int to)
     {
-        for (int layer = 0; layer < rowBytes.Count; layer++)
+        for (int layer = rowBytes.Count - 1; layer >= 0; layer--)
         {
+            int bytes = rowBytes[layer] * count;
+            (from, to) = (from - bytes, to - bytes);
+            room.Slice(from, bytes).CopyTo(room[to..]);
+            to -= LayerPrefixBytes;
+            Writer writer = new(room[to..]);
             writer.Int32(type);
             writer.UInt64((ulong)rowBytes[layer]);
-            int bytes = rowBytes[layer] * count;
-            writer.Bytes(payload[..bytes]);
-            payload = payload[bytes..];
         }
     }
 
@@ -158,12 +164,6 @@ internal sealed class KvBlob(KvLayout layout)
         {
             BinaryPrimitives.WriteUInt64LittleEndian(_left, value);
             _left = _left[sizeof(ulong)..];
-        }
-
-        internal void Bytes(ReadOnlySpan<byte> bytes)
-        {
-            bytes.CopyTo(_left);
-            _left = _left[bytes.Length..];
         }
     }
 

@@ -213,10 +213,10 @@ public sealed unsafe partial class LlamaEngine
                 Fail(result, export.Sequence, FailureReason.InternalError, $"{export.Room}: {export.Range} is not within the {sequence.Length} positions of {export.Sequence}.");
                 continue;
             }
-            KvBuffer payload = KvBuffer.Rent(checked((int)Info.Kv.PayloadBytes(export.Range.TokenCount)));
+            KvBuffer payload = KvBuffer.Rent(Info.Kv, export.Range.TokenCount);
             try
             {
-                _kv.Export(export.Sequence, export.Range, payload.Span);
+                _kv.Export(export.Sequence, export.Range, payload);
             }
             catch
             {

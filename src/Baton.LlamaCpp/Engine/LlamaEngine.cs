@@ -103,7 +103,6 @@ public sealed unsafe partial class LlamaEngine : IEngine
         _isDisposed = true;
         foreach (EngineSequence sequence in _sequences) sequence.Reset();
         _handle.Dispose();
-        _kv.Dispose();
         _batch.Dispose();
     }
 

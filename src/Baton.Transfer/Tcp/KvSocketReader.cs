@@ -109,7 +109,7 @@ internal sealed class KvSocketReader(Socket socket, Action onReceived) : IDispos
         uint register = Crc32C.Append(uint.MaxValue, Buffer.AsSpan(_start, KvFrameHeader.CrcOffset));
         register = Crc32C.Append(register, Buffer.AsSpan(_start + KvFrameHeader.Size, KvFrameCodec.RangeBytes));
         _start += KvFrameCodec.ChunkHeadBytes;
-        KvBuffer? cells = isWanted ? KvBuffer.Rent(cellBytes) : null;
+        KvBuffer? cells = isWanted ? KvBuffer.Rent(gate.Layout, range.TokenCount) : null;
         KvPayloadScan scan = new(gate.Layout, range.TokenCount);
         bool isFinite = true;
         try

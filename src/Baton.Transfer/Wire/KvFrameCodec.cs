@@ -112,7 +112,7 @@ public static class KvFrameCodec
         if (!gate.Admit(header.Claim, header.Room, range, cells.Length))
             return KvFrame.ForChunk(header.Room, header.Claim, range, null) with { Number = header.Number };
 
-        KvBuffer buffer = KvBuffer.Rent((int)cells.Length);
+        KvBuffer buffer = KvBuffer.Rent(gate.Layout, range.TokenCount);
         cells.CopyTo(buffer.Span);
         buffer.IsFinite = KvPayloadCheck.IsFinite(buffer.Span, gate.Layout, range.TokenCount);
         if (buffer.IsFinite)

@@ -196,7 +196,7 @@ public sealed class HandoverTests
     /// <summary>Zeros: finite, and as good as anything where nobody attends to it.</summary>
     private static KvExported Chunk(KvRange range, int extraBytes = 0)
     {
-        KvBuffer payload = KvBuffer.Rent((range.TokenCount * TinyBytesPerToken) + extraBytes);
+        KvBuffer payload = extraBytes == 0 ? KvBuffer.Rent(TinyLayout, range.TokenCount) : KvBuffer.Rent((int)TinyLayout.PayloadBytes(range.TokenCount) + extraBytes);
         payload.Span.Clear();
         return new KvExported(new SequenceId(1), Room, range, payload);
     }
@@ -209,7 +209,7 @@ public sealed class HandoverTests
         return chunk;
     }
 
-    private const int TinyBytesPerToken = 3 * 2 * 64;
+    private static readonly KvLayout TinyLayout = new([64, 64, 64], [64, 64, 64], KeyType: 1, ValueType: 1);
 
     private static (SampledToken First, List<KvExported> Chunks) PrefillAndExport(LlamaEngine engine, SequenceId id, int[] prompt, SamplingOptions sampling)
     {

@@ -63,17 +63,31 @@ public sealed class KvBlobTests
         for (int length = 0; length < blob.Length; length++) Assert.Throws<EngineException>(() => Read(blob[..length]));
     }
 
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(7, 3)]
+    [InlineData(512, 80)]
+    public void A_buffer_that_was_rented_for_a_chunk_has_room_for_its_blob(int tokens, int layers)
+    {
+        KvLayout layout = new([.. Enumerable.Repeat(2, layers)], [.. Enumerable.Repeat(2, layers)], KeyType: 1, ValueType: 1);
+        using KvBuffer buffer = KvBuffer.Rent(layout, tokens);
+
+        Assert.Equal(layout.PayloadBytes(tokens), buffer.Length);
+        Assert.InRange(new KvBlob(layout).SizeOf(tokens), 0, buffer.Room.Length);
+    }
+
     private byte[] Write(byte[] payload)
     {
         byte[] blob = new byte[_blob.SizeOf(Range.TokenCount)];
-        _blob.Write(blob, Range, sequence: 5, payload);
+        payload.CopyTo(blob, 0);
+        _blob.Wrap(blob, Range, sequence: 5);
         return blob;
     }
 
     private byte[] Read(byte[] blob)
     {
-        byte[] payload = new byte[Layout.PayloadBytes(Range.TokenCount)];
-        _blob.Read(blob, Range, payload, new int[Range.TokenCount]);
-        return payload;
+        byte[] unwrapped = [.. blob];
+        _blob.Unwrap(unwrapped, Range, new int[Range.TokenCount]);
+        return unwrapped[..(int)Layout.PayloadBytes(Range.TokenCount)];
     }
 }
