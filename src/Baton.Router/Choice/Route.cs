@@ -51,10 +51,12 @@ public sealed class Route
     public PolicyPick DecodePick { get; init; }
 
     /// <summary>Decode has begun to answer, so the prompt is computed: prefill's tokens are free for others, although its leg may end a step later.</summary>
-    public void EndPrompt(TimeSpan now)
+    public void EndPrompt(TimeSpan now) => EndPrompt(now, areComputed: true);
+
+    private void EndPrompt(TimeSpan now, bool areComputed)
     {
         if (_prefillState is null || Interlocked.Exchange(ref _promptHeld, 0) == 0) return;
-        _prefillState.EndPrompts(_promptTokens, now);
+        _prefillState.EndPrompts(_promptTokens, now, areComputed);
     }
 
     /// <summary>Books how prefill's leg ended and returns its credit.</summary>
@@ -62,7 +64,7 @@ public sealed class Route
     public void EndPrefill(LegOutcome outcome, TimeSpan now)
     {
         if (Interlocked.Exchange(ref _prefillHeld, 0) == 0) return;
-        EndPrompt(now);
+        EndPrompt(now, areComputed: outcome == LegOutcome.Success);
         _prefillState!.Breaker.End(outcome, _prefillProbe, now);
         _prefillState.Return(_sequences);
     }
@@ -71,7 +73,7 @@ public sealed class Route
     public void EndDecode(LegOutcome outcome, TimeSpan now)
     {
         if (Interlocked.Exchange(ref _decodeHeld, 0) == 0) return;
-        _decodeState.EndPrompts(_promptTokens, now);
+        _decodeState.EndPrompts(_promptTokens, now, areComputed: false);
         _decodeState.Breaker.End(outcome, _decodeProbe, now);
         _decodeState.Return(_sequences);
     }

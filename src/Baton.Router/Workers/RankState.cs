@@ -9,25 +9,28 @@ public sealed class RankState
     private RankReport? _report;
     private volatile bool _isClosed = true;
     private int _requests;
-    private long _promptTokens;
     private long _sent;
-    private long _headSinceTicks;
 
     /// <summary>Sequences in flight.</summary>
     public int Requests => Volatile.Read(ref _requests);
 
     /// <summary>Estimated prompt tokens of those sequences whose prompt is not computed yet, as far as this router can tell.</summary>
-    public long PromptTokens => Volatile.Read(ref _promptTokens);
+    public long PromptTokens => Prompts.Tokens;
+
+    /// <summary>Those prompts.</summary>
+    public PromptLine Prompts { get; }
 
     /// <summary>Sequences ever sent.</summary>
     public long Sent => Volatile.Read(ref _sent);
 
-    /// <summary>When the request that is first in line there became the first, by the ends that this router saw; how far it is, nobody says.</summary>
-    public TimeSpan HeadSince => new(Interlocked.Read(ref _headSinceTicks));
-
     public CircuitBreaker Breaker { get; }
 
-    public RankState(BreakerOptions breaker) => Breaker = new CircuitBreaker(breaker, state => _isClosed = state == BreakerState.Closed);
+    /// <param name="speed">Shared by the ranks of a worker.</param>
+    public RankState(BreakerOptions breaker, PromptSpeed speed)
+    {
+        Breaker = new CircuitBreaker(breaker, state => _isClosed = state == BreakerState.Closed);
+        Prompts = new PromptLine(speed);
+    }
 
     /// <summary>Whether a request may go there now.</summary>
     /// <remarks>Asked of every rank for every request: a closed breaker, which most are, is neither locked nor even looked at.</remarks>
@@ -45,15 +48,11 @@ public sealed class RankState
     {
         Interlocked.Add(ref _requests, sequences);
         Interlocked.Add(ref _sent, sequences);
-        if (Interlocked.Add(ref _promptTokens, promptTokens) == promptTokens) Interlocked.Exchange(ref _headSinceTicks, now.Ticks);
+        Prompts.Add(promptTokens, now);
     }
 
-    /// <summary>The prompts of a request are computed: the next in line begins.</summary>
-    public void EndPrompts(int promptTokens, TimeSpan now)
-    {
-        Interlocked.Add(ref _promptTokens, -promptTokens);
-        Interlocked.Exchange(ref _headSinceTicks, now.Ticks);
-    }
+    /// <summary>The prompts of a request are computed, or never will be: the next in line begins.</summary>
+    public void EndPrompts(int promptTokens, TimeSpan now, bool areComputed) => Prompts.Remove(promptTokens, now, areComputed);
 
     public void Return(int sequences) => Interlocked.Add(ref _requests, -sequences);
 }

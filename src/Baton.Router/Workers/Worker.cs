@@ -9,6 +9,7 @@ public sealed class Worker
 {
     private readonly Lock _lock = new();
     private readonly BreakerOptions _breaker;
+    private readonly PromptSpeed _speed = new();
     private readonly Uri[] _targets;
     private RankState[] _ranks;
     private WorkerSpec _spec;
@@ -122,7 +123,7 @@ public sealed class Worker
 
     private int BreakerThreshold => Spec.Tuning.BreakerThreshold ?? _breaker.FailureThreshold;
 
-    private RankState NewRank() => new(_breaker) { Breaker = { FailureThreshold = BreakerThreshold } };
+    private RankState NewRank() => new(_breaker, _speed) { Breaker = { FailureThreshold = BreakerThreshold } };
 
     public bool Serves(string model)
     {

@@ -59,7 +59,7 @@ public sealed class PolicyTests
         List<Candidate> candidates = Candidates(2);
         candidates[0].State.Take(2, 7000, TimeSpan.Zero);
         candidates[0].State.Report = Report(0, waiting: 7000) with { OwnPromptTokens = 7000 };
-        candidates[0].State.EndPrompts(7000, TimeSpan.FromSeconds(1));
+        candidates[0].State.EndPrompts(7000, TimeSpan.FromSeconds(1), areComputed: true);
         candidates[1].State.Take(1, 500, TimeSpan.FromSeconds(1));
 
         Assert.Equal(0, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
@@ -72,10 +72,27 @@ public sealed class PolicyTests
         candidates[0].State.Take(1, 3500, TimeSpan.FromMilliseconds(0));
         candidates[0].State.Take(1, 3500, TimeSpan.FromMilliseconds(10));
         candidates[1].State.Take(1, 3500, TimeSpan.FromMilliseconds(20));
-        candidates[0].State.EndPrompts(3500, TimeSpan.FromMilliseconds(30)); // its second one begins
+        candidates[0].State.EndPrompts(3500, TimeSpan.FromMilliseconds(30), areComputed: true); // its second one begins
         candidates[1].State.Take(1, 0, TimeSpan.FromMilliseconds(40));      // more sent, and still sooner free
 
         Assert.Equal(1, new LeastLoadPolicy(new PolicyOptions()).Pick(candidates, Request()).Index);
+    }
+
+    [Fact]
+    public void Least_load_takes_a_long_prompt_that_is_nearly_computed_for_less_than_a_short_one_that_has_just_begun()
+    {
+        List<Candidate> candidates = Candidates(2);
+        candidates[0].State.Take(1, 1000, TimeSpan.Zero);
+        candidates[0].State.EndPrompts(1000, TimeSpan.FromSeconds(1), areComputed: true); // 1,000 tokens a second
+        candidates[0].State.Take(1, 8000, TimeSpan.FromSeconds(1));
+        candidates[1].State.Take(1, 1000, TimeSpan.FromSeconds(1));
+        LeastLoadPolicy policy = new(new PolicyOptions());
+        int atOnce = policy.Pick(candidates, Request(seconds: 1)).Index;
+
+        candidates[1].State.EndPrompts(1000, TimeSpan.FromSeconds(2), areComputed: true);
+        candidates[1].State.Take(1, 1000, TimeSpan.FromSeconds(8.5));
+
+        Assert.Equal((1, 0), (atOnce, policy.Pick(candidates, Request(seconds: 8.6)).Index));
     }
 
     [Fact]
@@ -104,7 +121,7 @@ public sealed class PolicyTests
             int pick = policy.Pick(candidates, Request()).Index;
             picks.Add(pick);
             candidates[pick].State.Take(1, 10, TimeSpan.Zero);
-            candidates[pick].State.EndPrompts(10, TimeSpan.Zero);
+            candidates[pick].State.EndPrompts(10, TimeSpan.Zero, areComputed: true);
             candidates[pick].State.Return(1);
         }
 

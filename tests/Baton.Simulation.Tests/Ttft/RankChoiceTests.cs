@@ -8,10 +8,13 @@ using Baton.Simulation.Workloads;
 
 namespace Baton.Simulation.Tests.Ttft;
 
-/// <summary>Prompts that are computed in one step each: until it ends nobody hears of any progress, so equal ranks have to be told apart by more than tokens.</summary>
-public sealed class WholePromptStepTests
+/// <summary>Ranks have to be told apart by more than the tokens sent to them: by how far they are.</summary>
+public sealed class RankChoiceTests
 {
+    /// <summary>One step each: until it ends nobody hears of any progress.</summary>
     private const int PromptTokens = 70;
+    private const int ChunkTokens = 10;
+    private static readonly LengthDistribution Mixed = new LengthDistribution.LogNormal(PromptTokens, 1, 2 * PromptTokens);
 
     [Theory]
     [InlineData(false, 1)]
@@ -31,16 +34,29 @@ public sealed class WholePromptStepTests
         }
     }
 
-    private static double MeanTtftMs(double rate, ulong seed, LoadBalanceMethod? method, bool routerChooses)
+    [Fact]
+    public void On_prompts_of_mixed_lengths_the_router_chooses_as_well_as_the_worker_that_sees_every_chunk_end()
+    {
+        ulong[] seeds = [1, 2, 3, 4, 5, 6];
+        foreach (double rate in new[] { 2, 2.6, 3.2 })
+        {
+            double worker = seeds.Average(seed => MeanTtftMs(rate, seed, LoadBalanceMethod.LeastWork, routerChooses: false, Mixed, ChunkTokens));
+            double router = seeds.Average(seed => MeanTtftMs(rate, seed, LoadBalanceMethod.LeastWork, routerChooses: true, Mixed, ChunkTokens));
+
+            Assert.InRange(router / worker, 0, 1.01);
+        }
+    }
+
+    private static double MeanTtftMs(double rate, ulong seed, LoadBalanceMethod? method, bool routerChooses, LengthDistribution? lengths = null, int chunkTokens = PromptTokens)
     {
         SimulatedEngineOptions engine = new()
         {
             CellCount = 1 << 20,
             MaxSequences = 256,
-            MaxBatchTokens = PromptTokens + 256,
+            MaxBatchTokens = chunkTokens + 256,
             Cost = CostModel.Free with { PromptTokenMs = 21, FixedMs = 5 },
         };
-        SchedulerOptions scheduler = new() { ChunkedPrefillSize = PromptTokens };
+        SchedulerOptions scheduler = new() { ChunkedPrefillSize = chunkTokens };
         ClusterOptions options = new()
         {
             PrefillMethod = method,
@@ -51,7 +67,7 @@ public sealed class WholePromptStepTests
             DecodeScheduler = scheduler,
             Network = new NetworkOptions { Latency = TimeSpan.Zero },
         };
-        Workload workload = Workload.Draw(200, new ArrivalProcess.Poisson(rate), new LengthDistribution.Fixed(PromptTokens), new LengthDistribution.Fixed(5), seed);
+        Workload workload = Workload.Draw(200, new ArrivalProcess.Poisson(rate), lengths ?? new LengthDistribution.Fixed(PromptTokens), new LengthDistribution.Fixed(5), seed);
         SimulatedCluster cluster = new(new EventLoop(), options, seed);
         cluster.Play(workload, TimeSpan.FromHours(1));
         return cluster.Records.Average(record => record.Ttft!.Value.TotalMilliseconds);
