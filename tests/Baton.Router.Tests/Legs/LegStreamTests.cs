@@ -110,7 +110,7 @@ public sealed class LegStreamTests : IDisposable
     {
         Socket client = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         await client.ConnectAsync(_listener.LocalEndPoint!);
-        return (new LegStream(client, isPlain: true), await _listener.AcceptAsync());
+        return (new LegStream(new NetworkStream(client, ownsSocket: true)), await _listener.AcceptAsync());
     }
 
     private static async Task<string> ReadAsync(Socket socket, int length)
