@@ -103,9 +103,11 @@ internal sealed class ScriptedCluster : IAsyncDisposable
 
     private async Task AnswerAsync(HttpContext context)
     {
+        // First: who finds no failure set below had come before the watches were ended, and ends with them.
+        int ended = Volatile.Read(ref _ended);
         Requests.Enqueue($"{context.Request.Path}{context.Request.QueryString} {context.Request.Headers.Authorization}".TrimEnd());
         if (FailsWith is { } status) context.Response.StatusCode = status;
-        else if (context.Request.Query["watch"] == "1") await WatchAsync(context);
+        else if (context.Request.Query["watch"] == "1") await WatchAsync(context, ended);
         else await context.Response.WriteAsync(List(context.Request.Query["continue"]));
     }
 
@@ -119,7 +121,7 @@ internal sealed class ScriptedCluster : IAsyncDisposable
         }
     }
 
-    private async Task WatchAsync(HttpContext context)
+    private async Task WatchAsync(HttpContext context, int ended)
     {
         await context.Response.StartAsync();
         if (IsGone)
@@ -127,7 +129,7 @@ internal sealed class ScriptedCluster : IAsyncDisposable
             await context.Response.WriteAsync("""{"type":"ERROR","object":{"code":410}}""" + "\n");
             return;
         }
-        int at = int.Parse(context.Request.Query["resourceVersion"]!), ended = Volatile.Read(ref _ended);
+        int at = int.Parse(context.Request.Query["resourceVersion"]!);
         while (true)
         {
             string[] news;
