@@ -63,7 +63,7 @@ internal static class UpCommand
             return exitCode;
         }
 
-        ClusterPlan plan = ClusterPlan.Create(options, FreePorts.Take(options.InternalPortCount));
+        ClusterPlan plan = ClusterPlan.Create(options, FreePorts.Take(options.InternalPortCount, except: options.Port));
         ChildLauncher launcher = new(SelfExecutable.Current, SharedEnvironment());
         LineBoard board = new(Console.Out, plan.Children.Max(child => child.Name.Length));
         using HttpClient http = new() { Timeout = Timeout.InfiniteTimeSpan };

@@ -18,14 +18,15 @@ internal static class FreePorts
     /// They are free when this returns, and our children listen on them a second later. Until then the system gives none of them to
     /// another socket of its own accord; a program that wants just this one may still take it, and then the child fails to start.
     /// </remarks>
+    /// <param name="except">The port that clients use: it is free as well until the router listens there.</param>
     /// <exception cref="InvalidOperationException">Nearly all are taken.</exception>
-    public static int[] Take(int count)
+    public static int[] Take(int count, int except)
     {
         HashSet<int> ports = [];
         for (int i = 0; i < Tries && ports.Count < count; i++)
         {
             int port = RandomNumberGenerator.GetInt32(First, End);
-            if (WhyTaken(IPAddress.Loopback, port) is null) ports.Add(port);
+            if (port != except && WhyTaken(IPAddress.Loopback, port) is null) ports.Add(port);
         }
         return ports.Count == count ? [.. ports] : throw new InvalidOperationException($"Of the loopback ports {First} to {End - 1} hardly one is free, and {count} are needed. See who listens there.");
     }
