@@ -117,11 +117,23 @@ public sealed partial class UpProcess : IAsyncDisposable
     /// <summary>Copied here because the project that runs refers to Baton.Cli.</summary>
     private static string BatonDll { get; } = Path.Combine(AppContext.BaseDirectory, "baton.dll");
 
+    /// <summary>Below the ports that the system gives to whoever asks for any: it could give one of those away again before the program listens there, seconds later. And not one of those that <c>up</c> chooses from.</summary>
     private static int FreePort()
     {
-        using TcpListener listener = new(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        while (true)
+        {
+            int port = Random.Shared.Next(30_001, 32_768);
+            try
+            {
+                using TcpListener listener = new(IPAddress.Loopback, port);
+                listener.Start();
+                return port;
+            }
+            catch (SocketException)
+            {
+                // Taken: another one then.
+            }
+        }
     }
 
     private Match LastAnswer(string name) =>
