@@ -136,9 +136,11 @@ public sealed class PodFollowerTests
 
         cluster.Put("new", ScriptedCluster.PodJson("new", PrefillLabels, address: "10.0.0.1"));
         cluster.Delete("old");
+        cluster.Put("last", ScriptedCluster.PodJson("last", DecodeLabels, address: "10.0.0.9"));
+        await RouterHarness.Until(() => Urls(harness).Contains("http://10.0.0.9"), "what came after the deletion is known");
 
-        await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.All is [{ Role: WorkerRole.Prefill }] all && all[0].Spec.Labels["pod"] == "inference/pod-new", "the new pod has the address");
-        Assert.Equal(WorkerStatus.Pending, harness.Server.Router.Fleet.Now.All[0].Status);
+        Worker now = harness.Server.Router.Fleet.Now.All.Single(w => w.Url == "http://10.0.0.1");
+        Assert.Equal((WorkerRole.Prefill, "inference/pod-new", WorkerStatus.Pending), (now.Role, now.Spec.Labels["pod"], now.Status));
     }
 
     [Fact]
