@@ -101,6 +101,11 @@ internal static class RouterCommand
             await Console.Error.WriteLineAsync("The check was stopped before every worker was ready.");
             return 1;
         }
+        if (server.Router.Fleet.Now.All.Count == 0)
+        {
+            await Console.Error.WriteLineAsync("No worker is known, so there was nothing to check.");
+            return 1;
+        }
         foreach (Worker worker in server.Router.Fleet.Now.All)
             Console.WriteLine($"{worker.Status,-9} {worker.Role,-8} {worker.Url} dp_size {worker.DpSize} model {worker.ModelName ?? "unknown"}{(worker.Problem is { } problem ? ": " + problem : "")}");
         return missing.Count == 0 ? 0 : 1;

@@ -11,11 +11,10 @@ public static class WorkersFile
     internal sealed record Entry(byte[] Json, int Line, IReadOnlyDictionary<string, int> FieldLines);
 
     /// <param name="file">YAML when it ends in <c>.yaml</c> or <c>.yml</c>, otherwise JSON.</param>
-    /// <exception cref="FormatException">The text names file, line and field.</exception>
-    /// <exception cref="IOException">Cannot be read.</exception>
+    /// <exception cref="FormatException">It cannot be read, or is wrong: the text names file, line and field.</exception>
     public static IReadOnlyList<WorkerSpec> Read(string file)
     {
-        byte[] bytes = File.ReadAllBytes(file);
+        byte[] bytes = Bytes(file);
         bool isYaml = Path.GetExtension(file).ToLowerInvariant() is ".yaml" or ".yml";
         List<WorkerSpec> specs = [];
         foreach (Entry entry in isYaml ? WorkersYaml.Read(file, bytes) : WorkersJson.Read(file, bytes))
@@ -25,6 +24,18 @@ public static class WorkersFile
             specs.Add(spec);
         }
         return specs;
+    }
+
+    private static byte[] Bytes(string file)
+    {
+        try
+        {
+            return File.ReadAllBytes(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new FormatException($"--workers-file '{file}': {e.Message}", e);
+        }
     }
 
     internal static FormatException NoList(string file, int line) =>

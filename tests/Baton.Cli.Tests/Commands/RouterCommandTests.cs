@@ -33,7 +33,12 @@ public sealed partial class RouterCommandTests
         int missing = await RunAsync([.. common, "--decode", "http://127.0.0.1:1", "--worker-startup-timeout-secs", "0.5"]);
 
         Assert.Equal((0, 1), (ready, missing));
+        Assert.Equal(1, await RunAsync(["--check", "--host", "127.0.0.1", "--port", "0"]));
     }
+
+    [Fact]
+    public async Task A_workers_file_that_is_not_there_is_a_bad_argument_and_not_a_taken_port() =>
+        Assert.Equal(ExitCodes.BadArguments, await RunAsync(["--dry-run", "--host", "127.0.0.1", "--workers-file", "/nowhere/workers.yaml"]));
 
     [Theory]
     [InlineData("- url: http://127.0.0.1:1\n  worker_type: decode\n", 0)]
