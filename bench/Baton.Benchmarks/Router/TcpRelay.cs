@@ -5,7 +5,7 @@ namespace Baton.Benchmarks.Router;
 
 /// <summary>The cheapest thing that can stand between a client and a worker: it copies bytes both ways and looks at none.</summary>
 /// <remarks>What it adds is what this machine charges for one more hop; what a router adds beyond that is its own.</remarks>
-internal sealed class TcpRelay : IDisposable
+internal sealed class TcpRelay : IAsyncDisposable
 {
     private readonly Socket _listener = new(SocketType.Stream, ProtocolType.Tcp);
     private readonly int _target;
@@ -21,7 +21,11 @@ internal sealed class TcpRelay : IDisposable
 
     public int Port { get; }
 
-    public void Dispose() => _listener.Dispose();
+    public ValueTask DisposeAsync()
+    {
+        _listener.Dispose();
+        return ValueTask.CompletedTask;
+    }
 
     private async Task AcceptAsync()
     {

@@ -24,8 +24,6 @@ internal sealed class TrivialWorker : IDisposable
 
     public int Port { get; }
 
-    public Uri Url => new($"http://127.0.0.1:{Port}");
-
     public void Dispose() => _listener.Dispose();
 
     private async Task AcceptAsync()
