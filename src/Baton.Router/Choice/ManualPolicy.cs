@@ -17,7 +17,8 @@ public enum AssignmentMode
 /// A key has up to two owners, so that it has a place while the first one is away and finds back to either. Who was not asked for longer than
 /// the idle time is forgotten, and beyond <see cref="MaxKeys"/> whoever was asked for least recently. Prefill and decode have a map each.
 /// </remarks>
-public sealed class ManualPolicy(PolicyOptions options, RouterRandom random) : IRoutingPolicy
+/// <param name="maxKeys">Smaller only in tests.</param>
+public sealed class ManualPolicy(PolicyOptions options, RouterRandom random, int maxKeys = ManualPolicy.MaxKeys) : IRoutingPolicy
 {
     /// <summary>A client invents its keys, so their number has an end.</summary>
     public const int MaxKeys = 1_000_000;
@@ -94,7 +95,7 @@ public sealed class ManualPolicy(PolicyOptions options, RouterRandom random) : I
     {
         if (node is null)
         {
-            if (_keys.Count == MaxKeys) Drop(_byUse.First!);
+            if (_keys.Count == maxKeys) Drop(_byUse.First!);
             _keys[key] = node = _byUse.AddLast(new Entry(key));
         }
         Entry entry = node.Value;

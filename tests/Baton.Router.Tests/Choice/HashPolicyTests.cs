@@ -196,6 +196,19 @@ public sealed class HashPolicyTests
     }
 
     [Fact]
+    public void When_all_places_for_keys_are_taken_the_one_that_was_not_used_for_longest_goes()
+    {
+        ManualPolicy policy = new(new PolicyOptions { AssignmentMode = AssignmentMode.MinGroup }, new RouterRandom(3), maxKeys: 2);
+        List<Candidate> candidates = Candidates(2);
+        foreach (string key in new[] { "a", "b", "a", "c" }) policy.Pick(candidates, Request(key: key));
+
+        string[] branches = [.. new[] { "a", "b", "c" }.Select(key => policy.Pick(candidates, Request(key: key) with { IsDryRun = true }).Branch)];
+
+        Assert.Equal(["sticky", "assigned", "sticky"], branches);
+        Assert.Equal(2, policy.KeyCount);
+    }
+
+    [Fact]
     public void Passthrough_takes_the_only_worker_and_refuses_to_choose()
     {
         PassthroughPolicy policy = new();

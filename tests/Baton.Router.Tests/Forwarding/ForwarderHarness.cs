@@ -20,11 +20,17 @@ internal sealed class ForwarderHarness : IDisposable
     private readonly PdForwarder _forwarder;
 
     /// <param name="decode">Answers decode's legs; prefill's are answered with an empty object at once.</param>
-    public ForwarderHarness(RouterOptions options, Func<LegRequest, FakeResponse> decode, int decodes = 1)
+    /// <param name="info">What decode workers say at <c>/server_info</c>.</param>
+    public ForwarderHarness(RouterOptions options, Func<LegRequest, FakeResponse> decode, int decodes = 1, string info = "{}")
     {
         WorkerFleet fleet = new(options.Breaker);
         fleet.Add(new WorkerSpec { Url = new Uri("http://p0:1"), Role = WorkerRole.Prefill, BootstrapPort = 2 })!.Status = WorkerStatus.Ready;
-        for (int i = 0; i < decodes; i++) fleet.Add(new WorkerSpec { Url = new Uri($"http://d{i}:1"), Role = WorkerRole.Decode })!.Status = WorkerStatus.Ready;
+        for (int i = 0; i < decodes; i++)
+        {
+            Worker worker = fleet.Add(new WorkerSpec { Url = new Uri($"http://d{i}:1"), Role = WorkerRole.Decode })!;
+            worker.Status = WorkerStatus.Ready;
+            worker.Learn(WorkerInfo.Parse(Encoding.UTF8.GetBytes(info)));
+        }
         _router = new PdRouter(options, fleet, seed: 1);
         _metrics = new RouterMetrics(_router, () => 0);
         Transport = new FakeTransport(decode);
@@ -40,8 +46,8 @@ internal sealed class ForwarderHarness : IDisposable
     /// <summary>Sequences in flight on all workers.</summary>
     public int CreditsOut => _router.Fleet.Now.All.Sum(w => w.InFlight);
 
-    public Task ForwardAsync(string json, DataEndpoint endpoint = DataEndpoint.Generate, CancellationToken clientGone = default) => _forwarder.ForwardAsync(
-        ClientBodyReader.Read(Encoding.UTF8.GetBytes(json), endpoint), new RequestHead { Forwarded = [], RequestId = "r1", ReceivedAt = Time.GetElapsedTime(0) }, Reply, clientGone);
+    public Task ForwardAsync(string json, DataEndpoint endpoint = DataEndpoint.Generate, string? key = null, CancellationToken clientGone = default) => _forwarder.ForwardAsync(
+        ClientBodyReader.Read(Encoding.UTF8.GetBytes(json), endpoint), new RequestHead { Forwarded = [], RequestId = "r1", RoutingKey = key, ReceivedAt = Time.GetElapsedTime(0) }, Reply, clientGone);
 
     /// <summary>Lets timers fire that are due soon (backoffs and the like), until the request is answered.</summary>
     public Task FinishAsync(Task forwarded, TimeSpan within) => RouterHarness.Until(() =>

@@ -75,6 +75,31 @@ public sealed class StreamContinuationTests
         Assert.Equal("paa", JsonDocument.Parse(legs[1]).RootElement.GetProperty("text").GetString());
     }
 
+    [Theory]
+    [InlineData("""{"stream_output":true}""", "c")]
+    [InlineData("""{"incremental_streaming_output":true}""", "c")]
+    [InlineData("""{"stream_output":false}""", "ac")]
+    public async Task After_a_single_event_the_workers_own_word_tells_increments_from_texts_so_far(string info, string second)
+    {
+        Queue<FakeResponse> answers = new([new FakeResponse().Events(Native("r1", "a", "5", 3, 1)).Break(), new FakeResponse().Events(Native("r2", "c", "7", 4, 1), "[DONE]").End()]);
+        using ForwarderHarness harness = new(On, _ => answers.Dequeue(), decodes: 2, info);
+
+        await harness.FinishAsync(harness.ForwardAsync("""{"text":"p","stream":true}"""), within: TimeSpan.FromSeconds(1));
+
+        Assert.Equal(["a", second], Events(harness.Reply.Text).Select(e => e.GetProperty("text").GetString()));
+    }
+
+    [Fact]
+    public async Task The_worker_that_died_is_not_asked_for_the_rest_although_the_policy_would_take_it()
+    {
+        Queue<FakeResponse> answers = new([new FakeResponse().Events(Delta("a", "1")).Break(), new FakeResponse().Events(Delta("b", "2"), "[DONE]").End()]);
+        using ForwarderHarness harness = new(On with { Policy = "consistent_hash" }, _ => answers.Dequeue(), decodes: 2);
+
+        await harness.FinishAsync(harness.ForwardAsync("""{"prompt":"p","stream":true}""", DataEndpoint.Completions, key: "k"), within: TimeSpan.FromSeconds(1));
+
+        Assert.Equal(2, harness.Transport.DecodeLegs.Select(l => l.Worker).Distinct().Count());
+    }
+
     [Fact]
     public async Task It_goes_on_more_than_once_and_also_where_a_stream_just_ended()
     {
@@ -142,7 +167,7 @@ public sealed class StreamContinuationTests
         using CancellationTokenSource gone = new();
         FakeResponse decode = new();
         using ForwarderHarness harness = new(On, _ => decode);
-        Task forwarded = harness.ForwardAsync("""{"prompt":"p","stream":true}""", DataEndpoint.Completions, gone.Token);
+        Task forwarded = harness.ForwardAsync("""{"prompt":"p","stream":true}""", DataEndpoint.Completions, clientGone: gone.Token);
         decode.Events(Delta("a", "1"));
         await Http.RouterHarness.Until(() => harness.Reply.Text.Length > 0, "the first event went out");
 
