@@ -39,12 +39,19 @@ internal sealed class DecodeClock : IDisposable
         return _any.Token;
     }
 
-    /// <summary>The same limit for a client that does not take what is there: its fault, not the worker's.</summary>
+    /// <summary>The stall deadline for a client that does not take what is there: its fault, not the worker's.</summary>
+    /// <remarks>
+    /// The server closes the connection of a client whose write is cancelled, and the client never hears why. So only a client that takes
+    /// nothing is given up in a write; the deadline of the whole request is judged before it.
+    /// </remarks>
+    /// <exception cref="OperationCanceledException">A deadline passed while the bytes were on their way here.</exception>
     public CancellationToken ExpectClient()
     {
-        CancellationToken token = ExpectProgress();
+        if (Least(_options.StallTimeout) > TimeSpan.Zero) _timer.CancelAfter(_options.StallTimeout);
+        else _timer.Cancel();
+        _any.Token.ThrowIfCancellationRequested();
         _waitingFor = Client;
-        return token;
+        return _any.Token;
     }
 
     public void Cancel() => _timer.Cancel();

@@ -164,6 +164,8 @@ internal sealed class PdAttempt(AttemptContext attempt, IClientReply reply)
 
     private async Task CutAsync(RouterError error)
     {
+        // Nothing went out yet: the error takes the answer's place.
+        if (!reply.HasStarted) return;
         if (!attempt.Facts.Stream)
         {
             reply.Abort();
