@@ -63,12 +63,14 @@ public sealed class StreamEndTests
         const int FloodEvents = 4000;
         string flood = $$"""{"choices":[{"index":0,"text":"{{new string('x', 32_000)}}"}]}""";
         int calls = 0, written = 0;
-        TaskCompletionSource reset = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource reset = new(TaskCreationOptions.RunContinuationsAsynchronously), begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
         await using ScriptedWorker prefill = new(Ok), decode = new(async e =>
         {
             await e.StartStreamAsync();
             if (Interlocked.Increment(ref calls) == 1)
             {
+                // Not before the other sample's event is out: it would have to wait behind the flood, and nobody would read on in its leg.
+                await begun.Task;
                 // Far more than the buffers of all sockets on the way hold.
                 for (int i = 0; i < FloodEvents; i++, Interlocked.Increment(ref written)) await e.WriteChunkAsync($"data: {flood}\n\n");
                 return;
@@ -87,10 +89,14 @@ public sealed class StreamEndTests
 
         using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = new StringContent("""{"prompt":"a","stream":true,"n":2}""") };
         using HttpResponseMessage answer = await harness.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        using StreamReader events = new(await answer.Content.ReadAsStreamAsync());
+        string first = await events.ReadLineAsync() ?? "";
+        begun.SetResult();
         await reset.Task.WaitAsync(RouterHarness.Patience);
         await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.Decode[0].InFlight < 2, "a sample has failed");
-        string text = await answer.Content.ReadAsStringAsync();
+        string text = await events.ReadToEndAsync();
 
+        Assert.StartsWith("data: ", first, StringComparison.Ordinal);
         Assert.InRange(written, 1, FloodEvents - 1);
         Assert.Contains("\"leg\":\"decode\"", text, StringComparison.Ordinal);
         Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
