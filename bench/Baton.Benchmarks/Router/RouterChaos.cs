@@ -84,8 +84,8 @@ internal static class RouterChaos
 
     private static int Credits(RouterServer server) => server.Router.Fleet.Now.All.Sum(w => w.InFlight);
 
-    /// <summary>What is open and live once a stopped router is gone: the fields of idle pool threads hold it until those end, after 20 s.</summary>
-    /// <remarks>It takes its memory of 120 s of rooms along, which is the largest part of what it holds.</remarks>
+    /// <summary>What is open and live once a stopped router is gone. It was seen to go about 20 s after its end, which is when idle pool threads end.</summary>
+    /// <remarks>18 MB were live before, 6 MB after; its memory of 120 s of rooms goes with it.</remarks>
     private static async Task<(int Descriptors, long LiveBytes)> ResourcesAsync(WeakReference router)
     {
         for (int second = 0; second < 60; second++)

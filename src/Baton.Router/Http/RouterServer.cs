@@ -44,6 +44,7 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly ControlApi _controlApi;
     private readonly InfoApi _info;
     private readonly RouteApi _routes;
+    private readonly KeyRing _admin;
     private readonly DeepReadiness _deep;
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationTokenSource _cut = new();
@@ -83,7 +84,8 @@ public sealed class RouterServer : IAsyncDisposable
             _follower = new PodFollower(_cluster, discovery, _pods, _metrics, time, loggers.CreateLogger<PodFollower>());
         }
         _leases = new WorkerLeases(WorkerSource.Lease, _control, fleet, options.LeaseTime, _metrics, time, loggers.CreateLogger<WorkerLeases>());
-        _controlApi = new ControlApi(Router, _control, _leases, _transport, new KeyRing(options.AdminKey is { } key ? [key] : []), _stop.Token);
+        _admin = new KeyRing(options.AdminKey is { } key ? [key] : []);
+        _controlApi = new ControlApi(Router, _control, _leases, _transport, _admin, _stop.Token);
         _info = new InfoApi(Router, _transport);
         _routes = new RouteApi(Router, journal, _heads, options.AllowClientRank, time);
         _deep = new DeepReadiness(Router, _forwarder, time);
@@ -227,8 +229,8 @@ public sealed class RouterServer : IAsyncDisposable
             ("GET", "/v1/models") => GuardedAsync(context, _info.ModelsAsync),
             ("GET", "/server_info" or "/get_server_info" or "/model_info" or "/get_model_info") => GuardedAsync(context, _info.ProxyAsync),
             ("POST", "/v1/tokenize" or "/v1/detokenize" or "/tokenize" or "/detokenize") => GuardedAsync(context, _info.ProxyAsync),
-            ("POST", "/routes/explain") => GuardedAsync(context, _routes.ExplainAsync),
-            ("GET", "/routes/recent") => GuardedAsync(context, _routes.RecentAsync),
+            ("POST", "/routes/explain") => OperatorsAsync(context, _routes.ExplainAsync),
+            ("GET", "/routes/recent") => OperatorsAsync(context, _routes.RecentAsync),
             _ => OtherAsync(context),
         };
     }
@@ -242,6 +244,11 @@ public sealed class RouterServer : IAsyncDisposable
 
     private Task GuardedAsync(HttpContext context, Func<HttpContext, Task> handler) =>
         _keys.Admits(context.Request.Headers.Authorization, out _) ? handler(context) : Reply.ErrorAsync(context, Unauthorized());
+
+    // They name workers and other tenants' requests. Without an admin key whoever may send requests may ask why they went where.
+    private Task OperatorsAsync(HttpContext context, Func<HttpContext, Task> handler) => _options.AdminKey is null ? GuardedAsync(context, handler)
+        : _admin.Admits(context.Request.Headers.Authorization, out _) ? handler(context)
+        : Reply.ErrorAsync(context, new RouterError(401, "unauthorized", "Send the router's admin key as 'Authorization: Bearer KEY'."));
 
     private Task ForwardAsync(HttpContext context, DataEndpoint endpoint, TimeSpan received)
     {

@@ -67,11 +67,12 @@ public sealed class FleetMonitor(
         {
             (watch.Successes, watch.Failures) = (watch.Successes + 1, 0);
             watch.BadSince = null;
-            int needed = worker.Status == WorkerStatus.Pending ? 1 : options.HealthSuccessThreshold;
-            if (worker.Status is WorkerStatus.Pending or WorkerStatus.NotReady && watch.Successes >= needed)
+            WorkerStatus before = worker.Status;
+            int needed = before == WorkerStatus.Pending ? 1 : options.HealthSuccessThreshold;
+            if (before is WorkerStatus.Pending or WorkerStatus.NotReady && watch.Successes >= needed)
             {
                 watch.HasNoLoads = watch.HasOnlyGauges = false;
-                Move(worker, WorkerStatus.Ready, "its health check passed");
+                Move(worker, before, WorkerStatus.Ready, "its health check passed");
             }
         }
         else
@@ -80,7 +81,7 @@ public sealed class FleetMonitor(
             // What it says about itself may have changed by the time it is back.
             watch.NextInfo = default;
             worker.Problem = problem;
-            if (worker.Status == WorkerStatus.Ready && watch.Failures >= options.HealthFailureThreshold) Move(worker, WorkerStatus.NotReady, problem);
+            if (worker.Status == WorkerStatus.Ready && watch.Failures >= options.HealthFailureThreshold) Move(worker, WorkerStatus.Ready, WorkerStatus.NotReady, problem);
             watch.BadSince ??= Now;
             RemoveIfHopeless(worker, watch);
         }
@@ -203,9 +204,10 @@ public sealed class FleetMonitor(
         _ => WorkerRole.Unified,
     });
 
-    private void Move(Worker worker, WorkerStatus status, string why)
+    private void Move(Worker worker, WorkerStatus from, WorkerStatus status, string why)
     {
-        worker.Status = status;
+        // An operator's drain may have come since the look at its status.
+        if (!worker.TryMove(from, status)) return;
         worker.Problem = status == WorkerStatus.Ready ? null : why;
         logger.WorkerStatusChanged(worker.Url, worker.Role.ToString(), status.ToString(), why);
     }

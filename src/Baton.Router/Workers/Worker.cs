@@ -68,6 +68,9 @@ public sealed class Worker
         set => Volatile.Write(ref _status, (int)value);
     }
 
+    /// <summary>Changes the status unless somebody else has changed it before.</summary>
+    public bool TryMove(WorkerStatus from, WorkerStatus to) => Interlocked.CompareExchange(ref _status, (int)to, (int)from) == (int)from;
+
     /// <summary>Why it is not ready, for the worker list; null when it is.</summary>
     public string? Problem { get; set; }
 

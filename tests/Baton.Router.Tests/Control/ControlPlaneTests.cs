@@ -115,9 +115,13 @@ public sealed class ControlPlaneTests
         harness.Client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "secret");
         HttpStatusCode right = (await harness.PostAsync("/generate", """{"text":"a"}""")).StatusCode;
         HttpStatusCode wrongPlane = (await harness.Client.GetAsync("/workers")).StatusCode;
+        HttpStatusCode[] noOperator = [(await harness.Client.GetAsync("/routes/recent")).StatusCode, (await harness.PostAsync("/routes/explain", """{"text":"a"}""")).StatusCode];
         harness.Client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "root");
         HttpStatusCode admin = (await harness.Client.GetAsync("/workers")).StatusCode;
+        HttpStatusCode[] asOperator = [(await harness.Client.GetAsync("/routes/recent")).StatusCode, (await harness.PostAsync("/routes/explain", """{"text":"a"}""")).StatusCode];
 
+        Assert.Equal([HttpStatusCode.Unauthorized, HttpStatusCode.Unauthorized], noOperator);
+        Assert.Equal([HttpStatusCode.OK, HttpStatusCode.OK], asOperator);
         Assert.Equal((HttpStatusCode.Unauthorized, HttpStatusCode.OK, HttpStatusCode.Unauthorized, HttpStatusCode.OK), (none, right, wrongPlane, admin));
         Assert.DoesNotContain("authorization", Assert.Single(decode.Seen).Headers.Keys, StringComparer.OrdinalIgnoreCase);
         Assert.Equal(HttpStatusCode.OK, (await new HttpClient().GetAsync(new Uri(harness.Server.Url, "/health"))).StatusCode);
