@@ -31,7 +31,7 @@ public sealed class MetricsNamesTests
     [InlineData(false)]
     public async Task Under_compat_headers_errors_carry_their_code_under_both_names(bool isOn)
     {
-        await using ScriptedWorker prefill = new(e => e.RespondAsync(400, "{}")), decode = new(Ok);
+        await using ScriptedWorker prefill = new(e => e.RespondAsync(400, "{}")), decode = new(e => e.HangAsync());
         await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode], new RouterOptions { CompatHeaders = isOn });
 
         using HttpResponseMessage own = await harness.PostAsync("/nowhere", "{}"), workers = await harness.PostAsync("/generate", """{"text":"a"}"""), fine = await harness.Client.GetAsync("/health");
