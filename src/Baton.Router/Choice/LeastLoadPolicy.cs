@@ -6,8 +6,9 @@ namespace Baton.Router.Choice;
 /// <summary>Least outstanding work: prompt tokens still to compute on prefill, sequences and KV use on decode.</summary>
 /// <remarks>
 /// This router's own counts are exact at any moment, unlike a report that is seconds old; the reports add what other routers
-/// sent, and how full the KV cache is. How far a rank is with its first prompt is estimated: <see cref="Workers.PromptLine"/>. Of equal prefill ranks the one whose first request is at it the longest will be free first;
-/// other ties go to the candidate that was sent fewer requests so far, then to the first.
+/// sent, and how full the KV cache is. How far a rank is with its first prompt is estimated: <see cref="Workers.PromptLine"/>. Of equal
+/// prefill ranks the one whose first request is at it the longest will be free first; other ties go to the candidate that was sent fewer
+/// requests so far, then to the first.
 /// </remarks>
 public sealed class LeastLoadPolicy(PolicyOptions options) : IRoutingPolicy
 {

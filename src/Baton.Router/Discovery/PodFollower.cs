@@ -9,6 +9,7 @@ namespace Baton.Router.Discovery;
 internal sealed class PodFollower(KubernetesApi api, DiscoveryOptions options, WorkerLeases leases, RouterMetrics metrics, TimeProvider time, ILogger<PodFollower> logger)
 {
     private static readonly TimeSpan AfterFailure = TimeSpan.FromSeconds(1);
+    private const int MaxTold = 1000;
     private readonly Dictionary<string, Uri[]> _workersOf = new(StringComparer.Ordinal);
     private readonly HashSet<string> _told = new(StringComparer.Ordinal);
     private bool _hasFailed;
@@ -73,6 +74,8 @@ internal sealed class PodFollower(KubernetesApi api, DiscoveryOptions options, W
         }
         catch (FormatException e)
         {
+            // Pods come and go under ever new names.
+            if (_told.Count >= MaxTold) _told.Clear();
             if (_told.Add(e.Message)) logger.PodRefused(e.Message);
             Set(pod.Uid, []);
         }

@@ -38,6 +38,7 @@ public sealed class ServingServer : IAsyncDisposable
         _expectedKey = options.ApiKey is { } key ? SHA256.HashData(Encoding.UTF8.GetBytes(key)) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddSingleton(loggers);
+        // A request is read and answered on the thread that its bytes woke, still one of the pool: no second wake-up.
         builder.WebHost.UseSockets(s => s.UnsafePreferInlineScheduling = true).UseKestrelCore().ConfigureKestrel(Configure);
         _app = builder.Build();
         _app.Run(HandleAsync);
