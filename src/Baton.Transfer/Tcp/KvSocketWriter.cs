@@ -37,8 +37,9 @@ internal sealed class KvSocketWriter(int maxQueuedFrames, TimeProvider time)
     {
         if (!_frames.Writer.TryWrite(frame)) return false;
         if (!TryTakeTurn()) return true;
-        // Nobody waits for these, and what a rank that draws tokens does not write itself costs its running answers nothing.
-        if (frame.Type is KvFrameType.Ack or KvFrameType.Credit or KvFrameType.Pong) PassTurn();
+        // Nobody waits for these, and what a rank that draws tokens does not write itself costs its running answers nothing. A pong that rouses
+        // is written here: on a busy machine the loop runs when this thread sleeps, and then the chunk behind the pong would be the loop's as well.
+        if (frame.Type is KvFrameType.Ack or KvFrameType.Credit) PassTurn();
         else WriteNow();
         return true;
     }
