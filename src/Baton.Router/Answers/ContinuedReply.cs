@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
@@ -15,11 +16,15 @@ namespace Baton.Router.Answers;
 /// <param name="isIncremental">The workers of <c>/generate</c> are known to stream increments.</param>
 internal sealed class ContinuedReply(DataEndpoint endpoint, bool isIncremental, IClientReply reply) : IClientReply
 {
+    /// <summary>So much of an answer is remembered; a longer one ends where its worker does.</summary>
+    private const int MaxBytes = 4 * 1024 * 1024;
+
     private readonly bool _isNative = endpoint == DataEndpoint.Generate;
     private SseSplitter _events = new();
     private bool _isIncremental = isIncremental, _attemptBegan, _isNext;
     // Of the attempts before: their text, ids and tokens. And of this one.
-    private byte[] _textBefore = [], _idsBefore = [], _textNow = [], _idsNow = [];
+    private byte[] _textBefore = [], _idsBefore = [];
+    private readonly ArrayBufferWriter<byte> _textNow = new(), _idsNow = new();
     private int _tokensBefore, _tokensNow;
     private byte[]? _id, _created;
     private long? _promptTokens;
@@ -32,16 +37,22 @@ internal sealed class ContinuedReply(DataEndpoint endpoint, bool isIncremental, 
     /// <summary>The client has its <c>[DONE]</c>.</summary>
     public bool IsDone { get; private set; }
 
+    /// <summary>The client has more than is remembered of it.</summary>
+    public bool IsTooLong { get; private set; }
+
     /// <summary>All text that the client has, as JSON writes it between the quotes.</summary>
-    public byte[] Text => [.. _textBefore, .. _textNow];
+    public byte[] Text => [.. _textBefore, .. _textNow.WrittenSpan];
 
     public int Tokens => _tokensBefore + _tokensNow;
 
     /// <summary>Another attempt goes on where this one broke.</summary>
     public void BeginNext()
     {
-        (_textBefore, _idsBefore, _tokensBefore) = (Text, Joined(_idsBefore, _idsNow), Tokens);
-        (_textNow, _idsNow, _tokensNow, _attemptBegan, _isNext) = ([], [], 0, false, true);
+        byte[] ids = _idsBefore.Length > 0 && _idsNow.WrittenCount > 0 ? [.. _idsBefore, (byte)',', .. _idsNow.WrittenSpan] : [.. _idsBefore, .. _idsNow.WrittenSpan];
+        (_textBefore, _idsBefore, _tokensBefore) = (Text, ids, Tokens);
+        (_tokensNow, _attemptBegan, _isNext) = (0, false, true);
+        _textNow.ResetWrittenCount();
+        _idsNow.ResetWrittenCount();
         _events = new SseSplitter();
     }
 
@@ -90,7 +101,7 @@ internal sealed class ContinuedReply(DataEndpoint endpoint, bool isIncremental, 
         if (JsonPlaces.IsArray(data, list) && JsonPlaces.Elements(data, list) is [var only])
         {
             ReadOnlySpan<byte> text = Content(data[only], JsonPlaces.Find(data[only], "text"));
-            _textNow = [.. _textNow, .. text];
+            Remember(text, default, isMore: true);
             if (text.Length > 0) _tokensNow++;
         }
         Keep(edits, data, ref _id, "id");
@@ -105,8 +116,10 @@ internal sealed class ContinuedReply(DataEndpoint endpoint, bool isIncremental, 
         ReadOnlySpan<byte> text = Content(data, place), elements = Elements(data, ids);
         long? counted = JsonPlaces.Integer(data, JsonPlaces.Find(data, "meta_info", "completion_tokens"));
         if (_tokensNow > 0 && !_isIncremental)
-            _isIncremental = elements.Length > 0 ? !elements.StartsWith(_idsNow) || (elements.Length == _idsNow.Length && counted > _tokensNow) : !text.StartsWith(_textNow);
-        (_textNow, _idsNow) = _isIncremental ? ([.. _textNow, .. text], Joined(_idsNow, elements)) : (text.ToArray(), elements.ToArray());
+            _isIncremental = elements.Length > 0
+                ? !elements.StartsWith(_idsNow.WrittenSpan) || (elements.Length == _idsNow.WrittenCount && counted > _tokensNow)
+                : !text.StartsWith(_textNow.WrittenSpan);
+        Remember(text, elements, isMore: _isIncremental);
         if (counted is null && text.Length > 0) _tokensNow++;
         if (!_isIncremental)
         {
@@ -123,6 +136,21 @@ internal sealed class ContinuedReply(DataEndpoint endpoint, bool isIncremental, 
         if (_tokensBefore == 0) return;
         Range length = JsonPlaces.Find(data, "meta_info", "finish_reason", "length");
         if (JsonPlaces.Integer(data, length) is { } generated) edits.Replace(length, Number(generated + _tokensBefore));
+    }
+
+    /// <param name="isMore">Behind what this attempt said before; else in place of it.</param>
+    private void Remember(ReadOnlySpan<byte> text, ReadOnlySpan<byte> ids, bool isMore)
+    {
+        if (!isMore)
+        {
+            _textNow.ResetWrittenCount();
+            _idsNow.ResetWrittenCount();
+        }
+        IsTooLong |= _textBefore.Length + _idsBefore.Length + _textNow.WrittenCount + _idsNow.WrittenCount + text.Length + ids.Length > MaxBytes;
+        if (IsTooLong) return;
+        _textNow.Write(text);
+        if (_idsNow.WrittenCount > 0 && ids.Length > 0) _idsNow.Write(","u8);
+        _idsNow.Write(ids);
     }
 
     /// <summary>What was said before is no prompt, although this attempt's worker was given it as one.</summary>
@@ -157,9 +185,6 @@ internal sealed class ContinuedReply(DataEndpoint endpoint, bool isIncremental, 
 
     private static ReadOnlySpan<byte> Elements(ReadOnlySpan<byte> json, Range list) =>
         JsonPlaces.IsArray(json, list) ? json[(list.Start.Value + 1)..(list.End.Value - 1)].Trim((byte)' ') : default;
-
-    private static byte[] Joined(ReadOnlySpan<byte> one, ReadOnlySpan<byte> other) =>
-        one.IsEmpty ? other.ToArray() : other.IsEmpty ? one.ToArray() : [.. one, (byte)',', .. other];
 
     private static byte[] Number(long value) => Encoding.ASCII.GetBytes(value.ToString(CultureInfo.InvariantCulture));
 }

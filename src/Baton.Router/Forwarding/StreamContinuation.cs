@@ -20,7 +20,7 @@ internal sealed class StreamContinuation(PdForwarder forwarder, ContinuableBody 
             // The first failure is the cause; that the rest could not be had elsewhere is said behind it.
             if (!whole.HasStarted) return await CutAsync(whole, broke! with { Message = $"{broke.Message} It could not be continued: {error.Message}" });
             broke = error;
-            if (!error.IsWorkerFault || whole.IsDone || continued >= maxAttempts || !forwarder.TakeRetry()) return await CutAsync(whole, error);
+            if (!error.IsWorkerFault || whole.IsDone || whole.IsTooLong || continued >= maxAttempts || !forwarder.TakeRetry()) return await CutAsync(whole, error);
             if ((whole.Tokens == 0 ? first : body.Rest(whole.Text, whole.Tokens)) is not { } rest) return await CutAsync(whole, error);
             forwarder.NoteContinued(head, error, whole.Tokens);
             whole.BeginNext();

@@ -100,6 +100,21 @@ public sealed class StreamContinuationTests
         Assert.Equal(2, harness.Transport.DecodeLegs.Select(l => l.Worker).Distinct().Count());
     }
 
+    [Theory]
+    [InlineData(1, 2)]
+    [InlineData(5, 1)]
+    public async Task An_answer_too_long_to_remember_ends_where_its_worker_does(int megabytes, int legs)
+    {
+        string[] said = [.. Enumerable.Repeat(Delta("a", new string('x', 1 << 20)), megabytes)];
+
+        (string text, string[] sent) = await RunAsync("""{"prompt":"p","stream":true}""", DataEndpoint.Completions, On,
+            new FakeResponse().Events(said).Break(), new FakeResponse().Events(Delta("b", "2"), "[DONE]").End());
+
+        Assert.Equal(legs, sent.Length);
+        Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
+        Assert.Equal(legs == 1, text.Contains("\"error\"", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task It_goes_on_more_than_once_and_also_where_a_stream_just_ended()
     {
