@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using Baton.Router.Rooms;
 
 namespace Baton.Router.Choice;
@@ -22,6 +24,8 @@ public sealed class ManualPolicy(PolicyOptions options, RouterRandom random, int
 {
     /// <summary>A client invents its keys, so their number has an end.</summary>
     public const int MaxKeys = 1_000_000;
+    // A header may be 32 KiB long, and a million of those are no map any more.
+    private const int MaxKeyChars = 128;
     private readonly Lock _lock = new();
     private readonly Dictionary<string, LinkedListNode<Entry>> _keys = new(StringComparer.Ordinal);
     // The least recently used first.
@@ -54,7 +58,8 @@ public sealed class ManualPolicy(PolicyOptions options, RouterRandom random, int
         lock (_lock)
         {
             if (!request.IsDryRun) Sweep(request.Now);
-            if (request.Key is not { Length: > 0 } key) return new PolicyPick(Assign(candidates), "no_key");
+            if (request.Key is not { Length: > 0 } sent) return new PolicyPick(Assign(candidates), "no_key");
+            string key = sent.Length <= MaxKeyChars ? sent : Convert.ToHexString(SHA256.HashData(MemoryMarshal.AsBytes(sent.AsSpan())));
             LinkedListNode<Entry>? node = _keys.GetValueOrDefault(key);
             if (node is not null && Find(candidates, node.Value) is >= 0 and var owner)
             {

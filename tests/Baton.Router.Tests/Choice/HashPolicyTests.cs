@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 using Baton.Core.Ids;
 using Baton.Router.Bodies;
@@ -166,6 +167,28 @@ public sealed class HashPolicyTests
 
         Assert.All(Enumerable.Range(0, 30), i => Assert.Equal(1, byLoad.Pick(candidates, Request(key: $"k{i}")).Index));
         Assert.Equal(3, Enumerable.Range(0, 60).Select(i => anyone.Pick(candidates, Request(key: $"k{i}")).Index).Distinct().Count());
+    }
+
+    [Fact]
+    public void A_long_manual_key_sticks_without_being_kept()
+    {
+        ManualPolicy policy = Manual();
+        List<Candidate> candidates = Candidates(2);
+
+        WeakReference sent = PickOnce(policy, candidates, 'a');
+        GC.Collect();
+
+        Assert.False(sent.IsAlive);
+        Assert.Equal(["sticky", "assigned"], new[] { 'a', 'b' }.Select(end => policy.Pick(candidates, Request(key: new string('k', 30_000) + end)).Branch));
+    }
+
+    // In a method of its own, so that no local keeps the key.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static WeakReference PickOnce(ManualPolicy policy, List<Candidate> candidates, char end)
+    {
+        string key = new string('k', 30_000) + end;
+        policy.Pick(candidates, Request(key: key));
+        return new WeakReference(key);
     }
 
     [Theory]
