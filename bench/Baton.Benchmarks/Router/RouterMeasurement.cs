@@ -15,7 +15,7 @@ internal static class RouterMeasurement
     public const string Name = "router";
     private const int Rate = 500;
     private const double WarmUpSeconds = 2;
-    private const int Rounds = 12;
+    private const int Rounds = 24;
 
     public static async Task<int> RunAsync(string[] args)
     {
