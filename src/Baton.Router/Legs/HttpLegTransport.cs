@@ -14,6 +14,8 @@ namespace Baton.Router.Legs;
 public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time, Action? onReplay = null, SslClientAuthenticationOptions? tls = null) : ILegTransport, IDisposable
 {
     private static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(2);
+    /// <summary>Of an answer about a worker, which is read whole: <c>/metrics</c> of a large one has some hundred KB.</summary>
+    private const int MaxAnswerBytes = 16 * 1024 * 1024;
     private readonly HttpMessageInvoker _http = CreateClient(connectTimeout, tls);
 
     private static HttpMessageInvoker CreateClient(TimeSpan connectTimeout, SslClientAuthenticationOptions? tls) =>
@@ -94,7 +96,7 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
     }
 
     /// <summary>A plain request to a worker (health, info, control), for callers that read small bodies whole.</summary>
-    /// <exception cref="LegException">The connection failed.</exception>
+    /// <exception cref="LegException">The connection failed, or the answer is longer than 16 MiB.</exception>
     public async Task<WorkerAnswer> CallAsync(HttpMethod method, string url, string? apiKey, ReadOnlyMemory<byte>? json, CancellationToken ct)
     {
         using HttpRequestMessage message = new(method, url);
@@ -107,6 +109,7 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
         try
         {
             using HttpResponseMessage response = await _http.SendAsync(message, ct);
+            await response.Content.LoadIntoBufferAsync(MaxAnswerBytes, ct);
             byte[] answer = await response.Content.ReadAsByteArrayAsync(ct);
             string? instance = response.Headers.TryGetValues("X-SGLang-Disaggregation-Instance-ID", out IEnumerable<string>? values) ? values.First() : null;
             return new WorkerAnswer((int)response.StatusCode, answer, response.Content.Headers.ContentType?.ToString(), instance);
