@@ -45,6 +45,9 @@ public sealed class PdRouter
 
     public IRoutingPolicy DecodePolicy { get; }
 
+    /// <summary>The policy that places requests on workers of a role.</summary>
+    public IRoutingPolicy PolicyOf(WorkerRole role) => role == WorkerRole.Prefill ? PrefillPolicy : DecodePolicy;
+
     /// <summary>Rooms that were drawn again because they were still remembered.</summary>
     public long RoomCollisions => _rooms.Collisions;
 
@@ -81,8 +84,8 @@ public sealed class PdRouter
         return new RouteExplanation
         {
             Error = error,
-            Prefill = unified ? null : ExplainSide(WorkerRole.Prefill, PrefillPolicy, fleet.Prefill, query, prefill, p.Branch, now),
-            Decode = ExplainSide(unified ? WorkerRole.Unified : WorkerRole.Decode, DecodePolicy, unified ? fleet.Unified : fleet.Decode, query, decode, d.Branch, now),
+            Prefill = unified ? null : ExplainSide(WorkerRole.Prefill, PrefillPolicy, fleet.Prefill, query, prefill, p, now),
+            Decode = ExplainSide(unified ? WorkerRole.Unified : WorkerRole.Decode, DecodePolicy, unified ? fleet.Unified : fleet.Decode, query, decode, d, now),
         };
     }
 
@@ -165,7 +168,7 @@ public sealed class PdRouter
     }
 
     private SideExplanation ExplainSide(
-        WorkerRole role, IRoutingPolicy policy, IReadOnlyList<Worker> workers, in RouteQuery query, Candidate? chosen, string branch, TimeSpan now)
+        WorkerRole role, IRoutingPolicy policy, IReadOnlyList<Worker> workers, in RouteQuery query, Candidate? chosen, in PolicyPick pick, TimeSpan now)
     {
         List<Exclusion> excluded = [];
         List<Candidate> candidates = Collect(workers, policy, query, now, excluded, isDryRun: true);
@@ -173,7 +176,9 @@ public sealed class PdRouter
         {
             Policy = policy.Name,
             Chosen = chosen?.ToString(),
-            Branch = branch,
+            Branch = pick.Branch,
+            MatchedBy = pick.MatchedBy,
+            MatchedTokens = pick.MatchedTokens,
             Candidates = [.. candidates.Select(c => new ScoredCandidate
             {
                 Candidate = c.ToString(),

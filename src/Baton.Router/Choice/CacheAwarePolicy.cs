@@ -6,13 +6,16 @@ namespace Baton.Router.Choice;
 /// <remarks>
 /// The text is the prompt as it stands in the body: for a chat its tools and the whole conversation with its roles, so the next turn of one
 /// conversation begins with the last one, and two conversations that share a system prompt share that much and no more. Token ids are
-/// compared by blocks of <c>--block-size</c>, however they are written.
+/// compared by blocks of <c>--block-size</c>, however they are written. Where workers publish KV events, what they hold of token ids is
+/// known and not guessed; text cannot be looked up there, because the router has no tokenizer.
 /// </remarks>
 public sealed class CacheAwarePolicy(PolicyOptions options) : IRoutingPolicy
 {
     private readonly PrefixMemory _memory = new(options);
 
     public string Name => "cache_aware";
+
+    public bool ReadsKvEvents => true;
 
     public double? Score(in Candidate candidate, in PolicyRequest request) => candidate.Load;
 
@@ -23,15 +26,26 @@ public sealed class CacheAwarePolicy(PolicyOptions options) : IRoutingPolicy
         PolicyPick pick = new(least, "imbalanced");
         if (!imbalanced)
         {
-            (double share, Candidate? owner) = _memory.Match(request.Facts.Model, text, candidates);
-            bool hit = owner is not null && share > options.CacheThreshold;
-            pick = hit ? new PolicyPick(IndexOf(candidates, owner!.Value), "cache_hit") { MatchedShare = share } : new PolicyPick(least, "cache_miss") { MatchedShare = 0 };
+            PolicyPick longest = Longest(candidates, request, text);
+            pick = longest.MatchedShare > options.CacheThreshold ? longest : longest with { Index = least, Branch = "cache_miss", MatchedShare = 0 };
         }
         if (!request.IsDryRun) _memory.Remember(request.Facts.Model, text, candidates[pick.Index], request.Now);
         return pick;
     }
 
     public void Forget(Worker worker) => _memory.Forget(worker);
+
+    /// <summary>The candidate with the longest part of the prompt: what it told that it holds, or else what it was sent.</summary>
+    private PolicyPick Longest(IReadOnlyList<Candidate> candidates, in PolicyRequest request, PromptText text)
+    {
+        HeldPrefix? held = HeldPrefix.Find(request, candidates);
+        // What was sent to a rank says nothing more about it once the rank itself told all.
+        IReadOnlyList<Candidate> guessed = held?.Untold ?? candidates;
+        (double share, Candidate? owner) = guessed.Count == 0 ? (0, null) : _memory.Match(request.Facts.Model, text, guessed);
+        if (held is { } told && told.Share >= share) return new PolicyPick(told.Index, "cache_hit") { MatchedShare = told.Share, MatchedTokens = told.Tokens, MatchedBy = "kv_events" };
+        int? tokens = text.AreIds ? (int)(share * request.Facts.PromptTokens) : null;
+        return new PolicyPick(owner is { } known ? IndexOf(candidates, known) : 0, "cache_hit") { MatchedShare = share, MatchedTokens = tokens, MatchedBy = "sent_before" };
+    }
 
     /// <summary>The least loaded candidate, and whether the differences are so large that caching has to wait.</summary>
     private (int Least, bool Imbalanced) Balance(IReadOnlyList<Candidate> candidates)

@@ -20,6 +20,9 @@ public interface IRoutingPolicy
     /// <summary>False: candidates are workers, and each chooses its rank itself.</summary>
     bool ChoosesRanks => true;
 
+    /// <summary>The policy looks at what workers tell of their KV caches: somebody has to listen to them.</summary>
+    bool ReadsKvEvents => false;
+
     /// <summary>The figure that the policy compares, lower is better; null when it compares nothing.</summary>
     double? Score(in Candidate candidate, in PolicyRequest request) => null;
 
@@ -47,8 +50,14 @@ public readonly record struct PolicyRequest(WorkerRole Role, RequestFacts Facts,
 /// <param name="Branch">Why, in one word or two: a value of the <c>branch</c> tag.</param>
 public readonly record struct PolicyPick(int Index, string Branch)
 {
-    /// <summary>Share of the prompt that the candidate was sent before, 0 to 1; null where the policy does not look.</summary>
+    /// <summary>Share of the prompt that the candidate holds, or was sent before, 0 to 1; null where the policy does not look.</summary>
     public double? MatchedShare { get; init; }
+
+    /// <summary>Tokens of the longest match, also when it was too short to decide; null where the policy does not look, and for text.</summary>
+    public int? MatchedTokens { get; init; }
+
+    /// <summary>What that match is known by: <c>kv_events</c>, the worker's own word, or <c>sent_before</c>.</summary>
+    public string? MatchedBy { get; init; }
 
     /// <summary>Why the policy takes none of the candidates; null when it took one.</summary>
     public string? Refusal { get; init; }

@@ -19,6 +19,10 @@ public sealed record SideExplanation
     public string? Chosen { get; init; }
     /// <summary>The branch of the policy that decided.</summary>
     public required string Branch { get; init; }
+    /// <summary><c>kv_events</c> or <c>sent_before</c>: what <c>cache_aware</c> looked at; null when it looked at nothing.</summary>
+    public string? MatchedBy { get; init; }
+    /// <summary>Tokens of the longest match there, also when it was too short to decide; null for text.</summary>
+    public int? MatchedTokens { get; init; }
     public required IReadOnlyList<ScoredCandidate> Candidates { get; init; }
     public required IReadOnlyList<Exclusion> Excluded { get; init; }
 }

@@ -1,3 +1,4 @@
+using Baton.Router.KvEvents;
 using Baton.Router.Trouble;
 
 namespace Baton.Router.Workers;
@@ -24,6 +25,9 @@ public sealed class RankState
     public long Sent => Volatile.Read(ref _sent);
 
     public CircuitBreaker Breaker { get; }
+
+    /// <summary>What the rank told of its KV cache.</summary>
+    public KvBlocks Blocks { get; } = new();
 
     /// <param name="speed">Shared by the ranks of a worker.</param>
     public RankState(BreakerOptions breaker, PromptSpeed speed)

@@ -1,5 +1,6 @@
 using Baton.Core.Ids;
 using Baton.Router.Bodies;
+using Baton.Router.KvEvents;
 using Baton.Router.Trouble;
 
 namespace Baton.Router.Workers;
@@ -103,6 +104,7 @@ public sealed class Worker
         {
             rank.Breaker.Reset();
             rank.Report = null;
+            rank.Blocks.Forget(KvForgotten.Restarted);
         }
         Interlocked.Increment(ref _restarts);
     }
