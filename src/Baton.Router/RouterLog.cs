@@ -64,4 +64,13 @@ internal static partial class RouterLog
 
     [LoggerMessage(7020, LogLevel.Warning, "{RequestId}: decode was lost after {Tokens} tokens, another pair goes on: {Code}: {Why}")]
     public static partial void Continuing(this ILogger logger, string requestId, int tokens, string code, string why);
+
+    [LoggerMessage(7021, LogLevel.Warning, "KV events of {Rank} (port {Port}) are not followed, cache_aware goes by what it sent there: {Why}")]
+    public static partial void KvEventsLost(this ILogger logger, string rank, int port, string why);
+
+    [LoggerMessage(7022, LogLevel.Information, "KV events of {Rank} (port {Port}) are followed again")]
+    public static partial void KvEventsFollowed(this ILogger logger, string rank, int port);
+
+    [LoggerMessage(7023, LogLevel.Warning, "worker {Worker} publishes KV events at {Endpoint}, where nobody can subscribe: give it the endpoint tcp://*:PORT in --kv-events-config")]
+    public static partial void KvEventsUnreachable(this ILogger logger, string worker, string endpoint);
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Baton.Router.KvEvents;
 using Baton.Router.Trouble;
 using Baton.Router.Workers;
 
@@ -32,11 +33,20 @@ public sealed partial class RouterMetrics
         PerRank("baton.engine.pd_kv_transfer_speed_gb_s", "By the rank's last report, where it tells.", r => r.Report?.KvTransferSpeedGbS);
         PerRank("baton.engine.pd_prefill_queue_reqs", "Bootstrap and inflight queue, by the rank's last report.", r => r.Report?.PrefillQueueRequests);
         PerRank("baton.engine.pd_decode_queue_reqs", "Prealloc, transfer and retracted queue, by the rank's last report.", r => r.Report?.DecodeQueueRequests);
+        PerRank("baton.kv_events.live", "1 while the rank's KV events are listened to.", r => r.Blocks.IsFollowed ? r.Blocks.IsLive ? 1 : 0 : null);
+        PerRank("baton.kv_events.blocks", "Blocks of tokens in the rank's KV cache, as far as its events told.", r => r.Blocks.IsFollowed ? r.Blocks.Count : null);
+        _meter.CreateObservableCounter("baton.kv_events.batches", () => Followed.Select(r => new Measurement<long>(r.State.Blocks.Batches, Tag("worker", r.Worker.Url), Tag("rank", r.Rank))), description: "Batches of KV events read.");
+        _meter.CreateObservableCounter("baton.kv_events.forgotten", Forgotten, description: "Times that what a rank's KV events told was thrown away, by reason: gap, lost, restarted or full.");
     }
 
     private IReadOnlyList<Worker> Workers => _router.Fleet.Now.All;
 
     private IEnumerable<(Worker Worker, int Rank, RankState State)> Ranks => Workers.SelectMany(w => w.Ranks.Select((state, rank) => (w, rank, state)));
+
+    private IEnumerable<(Worker Worker, int Rank, RankState State)> Followed => Ranks.Where(r => r.State.Blocks.IsFollowed);
+
+    private IEnumerable<Measurement<long>> Forgotten() => Followed.SelectMany(r => Enum.GetValues<KvForgotten>().Select(why =>
+        new Measurement<long>(r.State.Blocks.ForgottenBy(why), Tag("worker", r.Worker.Url), Tag("rank", r.Rank), Tag("reason", why.ToString().ToLowerInvariant()))));
 
     private void PerRank(string name, string description, Func<RankState, double?> read) => _meter.CreateObservableGauge(name,
         () => Ranks.Select(r => (r.Worker, r.Rank, Value: read(r.State))).Where(r => r.Value is not null)

@@ -45,6 +45,14 @@ public enum VerifyMode
     Fail,
 }
 
+/// <summary>Whether workers' KV events are followed: <c>--kv-events</c>.</summary>
+public enum KvEventsMode
+{
+    /// <summary>Where a worker publishes them and its role's policy reads them.</summary>
+    Auto,
+    Off,
+}
+
 /// <summary>Whose names the series have besides our own: <c>--metrics-compat</c>.</summary>
 public enum MetricsCompat
 {
@@ -65,6 +73,8 @@ public sealed record RouterOptions
     /// <summary>Overrides <see cref="Policy"/> for decode.</summary>
     public string? DecodePolicy { get; init; }
     public PolicyOptions Policies { get; init; } = new();
+    /// <summary>Whether what workers tell of their KV caches is listened to.</summary>
+    public KvEventsMode KvEvents { get; init; } = KvEventsMode.Auto;
     public RankPolicy RankPolicy { get; init; } = RankPolicy.MinTokens;
     public DpMode DpMode { get; init; } = DpMode.Auto;
     public RankField DpField { get; init; } = RankField.RoutedDpRank;

@@ -78,6 +78,8 @@ internal sealed class RouterFlags
         Seconds("--eviction-interval", "cache_aware: between two cuts of the tree.", o => o.Policies.EvictionInterval, (o, v) => o with { Policies = o.Policies with { EvictionInterval = v } });
         PolicyNumber("--max-tree-size", "cache_aware: bytes of prompts remembered per candidate.", 0, int.MaxValue, p => p.MaxTreeSize, (p, v) => p with { MaxTreeSize = v });
         PolicyNumber("--block-size", "cache_aware: token ids that are compared together.", 1, 65536, p => p.BlockSize, (p, v) => p with { BlockSize = v });
+        _flags.Choice("--kv-events", "cache_aware: auto listens to what workers tell of their KV caches, where they publish it. off: what was sent where counts.",
+            [("auto", KvEventsMode.Auto), ("off", KvEventsMode.Off)], (o, v) => o with { KvEvents = v });
         PolicyNumber("--prefix-token-count", "prefix_hash: token ids at a prompt's beginning that count; of text four bytes for each.", 1, 1_000_000, p => p.PrefixTokenCount, (p, v) => p with { PrefixTokenCount = v });
         PolicyNumber("--prefix-hash-load-factor", "prefix_hash: a load above this multiple of the mean sends a prompt elsewhere.", 1.0, 1e6, p => p.PrefixHashLoadFactor, (p, v) => p with { PrefixHashLoadFactor = v });
         Seconds("--max-idle-secs", "manual: a key that was not used for longer is forgotten.", o => o.Policies.ManualIdle, (o, v) => o with { Policies = o.Policies with { ManualIdle = v } });

@@ -4,6 +4,7 @@ using Baton.Router.Control;
 using Baton.Router.Discovery;
 using Baton.Router.Errors;
 using Baton.Router.Forwarding;
+using Baton.Router.KvEvents;
 using Baton.Router.Legs;
 using Baton.Router.Rooms;
 using Baton.Router.Workers;
@@ -41,6 +42,7 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly WorkerLeases? _pods;
     private readonly KubernetesApi? _cluster;
     private readonly PodFollower? _follower;
+    private readonly KvEventFollowers _kvEvents;
     private readonly ControlApi _controlApi;
     private readonly InfoApi _info;
     private readonly RouteApi _routes;
@@ -83,6 +85,7 @@ public sealed class RouterServer : IAsyncDisposable
             _cluster = new KubernetesApi(discovery, time);
             _follower = new PodFollower(_cluster, discovery, _pods, _metrics, time, loggers.CreateLogger<PodFollower>());
         }
+        _kvEvents = new KvEventFollowers(Router, options, time, loggers.CreateLogger<KvEventFollowers>());
         _leases = new WorkerLeases(WorkerSource.Lease, _control, fleet, options.LeaseTime, _metrics, time, loggers.CreateLogger<WorkerLeases>());
         _admin = new KeyRing(options.AdminKey is { } key ? [key] : []);
         _controlApi = new ControlApi(Router, _control, _leases, _transport, _admin, _stop.Token);
@@ -112,7 +115,7 @@ public sealed class RouterServer : IAsyncDisposable
         await _app.StartAsync(ct);
         string[] bound = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
         (Url, SidePorts) = (RouterHost.Reachable(bound[0]), [.. bound[1..].Select(RouterHost.Reachable)]);
-        _background = Task.WhenAll(_monitor.RunAsync(_stop.Token), _control.FollowFileAsync(_stop.Token), _follower?.RunAsync(_stop.Token) ?? Task.CompletedTask);
+        _background = Task.WhenAll(_monitor.RunAsync(_stop.Token), _control.FollowFileAsync(_stop.Token), _kvEvents.RunAsync(_stop.Token), _follower?.RunAsync(_stop.Token) ?? Task.CompletedTask);
         WorkerFleet.Snapshot fleet = Router.Fleet.Now;
         _logger.Listening(bound[0], fleet.Prefill.Count, fleet.Decode.Count, fleet.Unified.Count);
         if (fleet.All.Count == 0) _logger.NoWorkers(Url);

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Baton.Router.KvEvents;
 
 namespace Baton.Router.Workers;
 
@@ -24,6 +25,8 @@ public sealed record WorkerInfo
     public bool CancelAnytime { get; init; }
     /// <summary>Streams of <c>/generate</c> carry what is new and not all so far: SGLang's <c>--incremental-streaming-output</c>, before that <c>--stream-output</c>.</summary>
     public bool StreamsIncrements { get; init; }
+    /// <summary>Where it publishes what its KV cache holds; null when it does not.</summary>
+    public KvEventsConfig? KvEvents { get; init; }
     /// <summary>Changes when the process behind the URL is replaced; null when the worker does not tell.</summary>
     public string? InstanceId { get; init; }
 
@@ -53,6 +56,7 @@ public sealed record WorkerInfo
             MaxRunningRequests = Integer(root, "max_running_requests"),
             CancelAnytime = Flag(root, "pd_cancel_anytime"),
             StreamsIncrements = Flag(root, "incremental_streaming_output") || Flag(root, "stream_output"),
+            KvEvents = root.TryGetProperty("kv_events_config", out JsonElement events) ? KvEventsConfig.Parse(events) : null,
             InstanceId = Text(root, "instance_id"),
         };
     }
