@@ -5,7 +5,7 @@ using Baton.Router.Workers;
 
 namespace Baton.Router;
 
-/// <content>What is read off the fleet when somebody asks, and costs requests nothing. A worker that left takes its series along.</content>
+/// <content>What is read off the fleet when somebody asks, and costs requests nothing. A worker that left takes its series along, but for its breaker's state.</content>
 public sealed partial class RouterMetrics
 {
     private void ObserveFleet()
@@ -18,7 +18,7 @@ public sealed partial class RouterMetrics
             () => Workers.Select(w => new Measurement<int>(w.Status == WorkerStatus.Ready ? 1 : 0, Tag("worker", w.Url), Tag("role", RoleName(w.Role)))), description: "1 when ready.");
         PerRank("baton.worker.requests_active", "Sequences in flight.", r => r.Requests);
         PerRank("baton.dp_rank_tokens", "Estimated prompt tokens in flight.", r => r.PromptTokens);
-        PerRank("baton.worker.cb_state", "Breaker: 0 closed, 1 open, 2 half-open.", r => (int)r.Breaker.State);
+        _meter.CreateObservableGauge("baton.worker.cb_state", BreakerStates, description: "Breaker: 0 closed, 1 open, 2 half-open, -1 of a worker that was removed.");
         PerRank("baton.worker.cb_consecutive_failures", "Failures in a row.", r => r.Breaker.ConsecutiveFailures);
         PerRank("baton.worker.cb_consecutive_successes", "Successes in a row while not closed.", r => r.Breaker.ConsecutiveSuccesses);
         PerRank("baton.worker.cb_probes_active", "Probes of a half-open breaker under way: 0 or 1.", r => r.Breaker.IsProbing ? 1 : 0);
@@ -51,6 +51,13 @@ public sealed partial class RouterMetrics
     private void PerRank(string name, string description, Func<RankState, double?> read) => _meter.CreateObservableGauge(name,
         () => Ranks.Select(r => (r.Worker, r.Rank, Value: read(r.State))).Where(r => r.Value is not null)
             .Select(r => new Measurement<double>(r.Value!.Value, Tag("worker", r.Worker.Url), Tag("rank", r.Rank))), description: description);
+
+    private IEnumerable<Measurement<double>> BreakerStates() =>
+    [
+        .. Ranks.Select(r => new Measurement<double>((int)r.State.Breaker.State, Tag("worker", r.Worker.Url), Tag("rank", r.Rank))),
+        .. _removed.Recent().Where(gone => _router.Fleet.Find(gone.Url) is null)
+            .SelectMany(gone => Enumerable.Range(0, gone.DpSize).Select(rank => new Measurement<double>(-1, Tag("worker", gone.Url), Tag("rank", rank)))),
+    ];
 
     private IEnumerable<Measurement<long>> Transitions() => Ranks.SelectMany(r => r.State.Breaker.Moves.Select(m =>
         new Measurement<long>(m.Count, Tag("worker", r.Worker.Url), Tag("rank", r.Rank), Tag("from", NameOf(m.From)), Tag("to", NameOf(m.To)))));

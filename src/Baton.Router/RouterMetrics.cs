@@ -23,6 +23,7 @@ public sealed partial class RouterMetrics : IDisposable
 
     private readonly Meter _meter = new(MeterName);
     private readonly PdRouter _router;
+    private readonly RemovedWorkers _removed;
     private readonly InstrumentAdvice<double> _seconds;
     private readonly Counter<long> _httpRequests, _responses, _limited, _requests, _errors, _tokens;
     private readonly Counter<long> _bootstrapFailures, _transferFailures, _branches, _selections, _workerErrors, _checks, _retries, _exhausted, _cancelled, _registered, _deregistered, _leasesEnded;
@@ -31,9 +32,10 @@ public sealed partial class RouterMetrics : IDisposable
 
     /// <param name="openConnections">Of clients, now.</param>
     /// <param name="durationBuckets">In seconds, ascending; null is the default.</param>
-    public RouterMetrics(PdRouter router, Func<int> openConnections, IReadOnlyList<double>? durationBuckets = null)
+    public RouterMetrics(PdRouter router, Func<int> openConnections, TimeProvider time, IReadOnlyList<double>? durationBuckets = null)
     {
         _router = router;
+        _removed = new RemovedWorkers(time);
         _seconds = new InstrumentAdvice<double> { HistogramBucketBoundaries = durationBuckets ?? new RouterOptions().DurationBuckets };
         _httpRequests = Counter("baton.http.requests", "Requests, by method and path.");
         _responses = Counter("baton.http.responses", "Answers, by method, path and status.");
@@ -171,7 +173,11 @@ public sealed partial class RouterMetrics : IDisposable
 
     public void Registered(WorkerSource source) => _registered.Add(1, Tag("source", source.Name));
 
-    public void Deregistered(WorkerSource source) => _deregistered.Add(1, Tag("source", source.Name));
+    public void Deregistered(Worker worker)
+    {
+        _removed.Add(worker);
+        _deregistered.Add(1, Tag("source", worker.Source.Name));
+    }
 
     public void LeaseEnded(WorkerSource source) => _leasesEnded.Add(1, Tag("source", source.Name));
 

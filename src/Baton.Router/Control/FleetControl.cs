@@ -55,7 +55,7 @@ public sealed class FleetControl(
         worker.Status = WorkerStatus.Draining;
         if (!Fleet.Remove(worker)) return;
         Forget(worker);
-        metrics.Deregistered(worker.Source);
+        metrics.Deregistered(worker);
         logger.FleetChanged(worker.Url, $"removed with {cut} requests in flight");
     }
 

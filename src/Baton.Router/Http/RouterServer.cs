@@ -68,7 +68,7 @@ public sealed class RouterServer : IAsyncDisposable
 
         WorkerFleet fleet = new(options.Breaker);
         Router = new PdRouter(options, fleet, seed);
-        _metrics = new RouterMetrics(Router, () => Volatile.Read(ref _connections), options.DurationBuckets);
+        _metrics = new RouterMetrics(Router, () => Volatile.Read(ref _connections), time, options.DurationBuckets);
         _scrape = new MetricsScrape(_metrics, options.MetricsCompat, _logger);
         _keys = new KeyRing(options.ApiKeys);
         _heads = new RequestHeads(options.ForwardHeaders, options.RequestIdHeaders, keepsAuthorization: !_keys.IsEmpty);

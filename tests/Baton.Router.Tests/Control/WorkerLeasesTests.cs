@@ -21,7 +21,7 @@ public sealed class WorkerLeasesTests : IDisposable
     {
         RouterOptions options = new() { DrainTimeout = TimeSpan.FromSeconds(300) };
         PdRouter router = new(options, Fleet, seed: 1);
-        _metrics = new RouterMetrics(router, () => 0);
+        _metrics = new RouterMetrics(router, () => 0, _time);
         _http = new HttpLegTransport(options.ConnectTimeout, _time);
         _control = new FleetControl(router, _http, options, _metrics, _time, NullLogger<FleetControl>.Instance);
         _leases = new WorkerLeases(WorkerSource.Lease, _control, Fleet, Length, _metrics, _time, NullLogger<WorkerLeases>.Instance);

@@ -103,7 +103,7 @@ public sealed class WorkerTuningTests
         VirtualTimeProvider time = new();
         RouterOptions options = new();
         PdRouter router = new(options, new WorkerFleet(), seed: 1);
-        using RouterMetrics metrics = new(router, () => 0);
+        using RouterMetrics metrics = new(router, () => 0, time);
         using HttpLegTransport http = new(options.ConnectTimeout, time);
         FleetControl control = new(router, http, options, metrics, time, NullLogger<FleetControl>.Instance);
         Worker worker = control.Add(new WorkerSpec { Url = new Uri("http://h:1"), Role = WorkerRole.Decode, Tuning = new WorkerTuning { DrainSettle = TimeSpan.FromSeconds(5) } })!;

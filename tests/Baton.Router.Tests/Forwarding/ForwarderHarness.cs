@@ -32,7 +32,7 @@ internal sealed class ForwarderHarness : IDisposable
             worker.Learn(WorkerInfo.Parse(Encoding.UTF8.GetBytes(info)));
         }
         _router = new PdRouter(options, fleet, seed: 1);
-        _metrics = new RouterMetrics(_router, () => 0);
+        _metrics = new RouterMetrics(_router, () => 0, Time);
         Transport = new FakeTransport(decode);
         _forwarder = new PdForwarder(_router, Transport, options, _metrics, new RouteJournal(), Time, 1, NullLogger<PdForwarder>.Instance);
     }

@@ -49,7 +49,7 @@ public sealed class LateBytesTests
         WorkerFleet fleet = new();
         fleet.Add(new WorkerSpec { Url = new Uri("http://127.0.0.1:1"), Role = WorkerRole.Unified })!.Status = WorkerStatus.Ready;
         PdRouter router = new(options, fleet, seed: 1);
-        using RouterMetrics metrics = new(router, () => 0);
+        using RouterMetrics metrics = new(router, () => 0, _time);
         PdForwarder forwarder = new(router, transport, options, metrics, new RouteJournal(), _time, 1, NullLogger<PdForwarder>.Instance);
 
         Task forwarding = forwarder.ForwardAsync(ClientBodyReader.Read(Encoding.UTF8.GetBytes(body), DataEndpoint.Generate), new RequestHead { Forwarded = [], RequestId = "r" }, reply, CancellationToken.None);

@@ -20,7 +20,7 @@ public sealed class DeepReadinessTests
         WorkerFleet fleet = new(options.Breaker);
         fleet.Add(new WorkerSpec { Url = new Uri(unified.Url), Role = WorkerRole.Unified })!.Status = WorkerStatus.Ready;
         PdRouter router = new(options, fleet, seed: 1);
-        using RouterMetrics metrics = new(router, () => 0);
+        using RouterMetrics metrics = new(router, () => 0, time);
         using HttpLegTransport transport = new(options.ConnectTimeout, time);
         PdForwarder forwarder = new(router, transport, options, metrics, new RouteJournal(), time, seed: 1, NullLogger<PdForwarder>.Instance);
         using DeepReadiness deep = new(router, forwarder, time);

@@ -1,6 +1,7 @@
 using Baton.Bench.Conformance;
 using Baton.Router.Http;
 using Baton.Router.Workers;
+using Baton.Simulation.Clock;
 using Microsoft.Extensions.Logging;
 
 namespace Baton.Router.Tests.Http;
@@ -61,7 +62,7 @@ public sealed class MetricsNamesTests
     public void A_fleet_that_outgrows_the_table_is_logged_once_and_counted()
     {
         WorkerFleet fleet = new();
-        using RouterMetrics metrics = new(new PdRouter(new RouterOptions(), fleet, seed: 1), () => 0);
+        using RouterMetrics metrics = new(new PdRouter(new RouterOptions(), fleet, seed: 1), () => 0, new VirtualTimeProvider());
         Lines log = new();
         using MetricsScrape scrape = new(metrics, MetricsCompat.None, log, maxSeries: 2);
 
