@@ -49,9 +49,16 @@ public sealed class FleetControl(
     }
 
     /// <summary>Drains and removes.</summary>
-    public async Task RemoveAsync(Worker worker, bool drain, CancellationToken ct)
+    /// <param name="of">Whose worker it must still be when it has drained; null: anybody's.</param>
+    public async Task RemoveAsync(Worker worker, bool drain, CancellationToken ct, WorkerSource? of = null)
     {
         int cut = drain ? await DrainAsync(worker, options.DrainTimeout, ct) : worker.InFlight;
+        if (of is { } source && worker.Source != source)
+        {
+            // The workers file named it in the meantime: its health check decides when it is used again.
+            worker.TryMove(WorkerStatus.Draining, WorkerStatus.NotReady);
+            return;
+        }
         worker.Status = WorkerStatus.Draining;
         if (!Fleet.Remove(worker)) return;
         Forget(worker);
@@ -128,8 +135,14 @@ public sealed class FleetControl(
             foreach (WorkerSpec spec in wanted)
             {
                 Worker? known = Fleet.Now.All.FirstOrDefault(w => w.Spec.Url == spec.Url);
-                if (known is null) Add(spec, WorkerSource.File);
-                else if (!WorkersFile.AreSame(known.Spec, spec)) Change(known, spec);
+                if (known is null)
+                {
+                    Add(spec, WorkerSource.File);
+                    continue;
+                }
+                // From now on the file alone ends it, not its lease or its pod.
+                if (known.Source is WorkerSource.Lease or WorkerSource.Kubernetes) known.Source = WorkerSource.File;
+                if (!WorkersFile.AreSame(known.Spec, spec)) Change(known, spec);
             }
             foreach (Worker gone in Fleet.Now.All.Where(w => w.Source == WorkerSource.File && w.Status != WorkerStatus.Draining && !wanted.Any(s => s.Url == w.Spec.Url)))
                 _ = RemoveAsync(gone, drain: true, ct);

@@ -36,7 +36,7 @@ public sealed class WorkerLeases(WorkerSource source, FleetControl control, Work
         lock (_lock)
         {
             Worker? known = Find(spec.Url);
-            if (_leases.TryGetValue(spec.Url, out Lease? lease))
+            if (Held(spec.Url) is { } lease)
             {
                 if (known is null && lease.Leaving is null) Expel(spec.Url, lease);
                 else return (Keep(lease, spec, instance, known), true);
@@ -57,7 +57,7 @@ public sealed class WorkerLeases(WorkerSource source, FleetControl control, Work
     {
         lock (_lock)
         {
-            if (!_leases.TryGetValue(url, out Lease? lease)) return false;
+            if (Held(url) is not { } lease) return false;
             Leave(lease);
             return true;
         }
@@ -74,6 +74,14 @@ public sealed class WorkerLeases(WorkerSource source, FleetControl control, Work
             }
             _leases.Clear();
         }
+    }
+
+    // A worker that the workers file names by now is the file's: no lease keeps it, and none ends it.
+    private Lease? Held(Uri url)
+    {
+        if (!_leases.TryGetValue(url, out Lease? lease) || Find(url) is not { } worker || worker.Source == source) return lease;
+        Drop(url, lease);
+        return null;
     }
 
     private Worker? Find(Uri url) => fleet.Now.All.FirstOrDefault(w => w.Spec.Url == url);
@@ -110,7 +118,7 @@ public sealed class WorkerLeases(WorkerSource source, FleetControl control, Work
     {
         lock (_lock)
         {
-            if (lease.Leaving is not null || !_leases.TryGetValue(lease.Spec.Url, out Lease? current) || current != lease) return;
+            if (lease.Leaving is not null || Held(lease.Spec.Url) != lease) return;
             if (Find(lease.Spec.Url) is not { } worker)
             {
                 Drop(lease.Spec.Url, lease);
@@ -135,7 +143,7 @@ public sealed class WorkerLeases(WorkerSource source, FleetControl control, Work
     {
         try
         {
-            await control.RemoveAsync(worker, drain: true, leaving.Token);
+            await control.RemoveAsync(worker, drain: true, leaving.Token, of: source);
         }
         catch (OperationCanceledException)
         {

@@ -75,7 +75,8 @@ public sealed class Worker
     /// <summary>Why it is not ready, for the worker list; null when it is.</summary>
     public string? Problem { get; set; }
 
-    public WorkerSource Source { get; init; }
+    /// <summary>Whose word keeps it; the workers file takes over what it names.</summary>
+    public WorkerSource Source { get; set; }
 
     /// <summary>One state a rank; a request without a rank is booked on the first.</summary>
     public IReadOnlyList<RankState> Ranks => Volatile.Read(ref _ranks);

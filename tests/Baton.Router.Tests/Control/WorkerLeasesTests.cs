@@ -11,6 +11,7 @@ public sealed class WorkerLeasesTests : IDisposable
 {
     private static readonly TimeSpan Length = TimeSpan.FromSeconds(15), AMoment = TimeSpan.FromTicks(1);
     private static readonly WorkerSpec Decode = new() { Url = new Uri("http://10.0.0.2:30101"), Role = WorkerRole.Decode };
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("baton-leases-");
     private readonly VirtualTimeProvider _time = new();
     private readonly RouterMetrics _metrics;
     private readonly HttpLegTransport _http;
@@ -19,7 +20,7 @@ public sealed class WorkerLeasesTests : IDisposable
 
     public WorkerLeasesTests()
     {
-        RouterOptions options = new() { DrainTimeout = TimeSpan.FromSeconds(300) };
+        RouterOptions options = new() { DrainTimeout = TimeSpan.FromSeconds(300), WorkersFile = FilePath };
         PdRouter router = new(options, Fleet, seed: 1);
         _metrics = new RouterMetrics(router, () => 0, _time);
         _http = new HttpLegTransport(options.ConnectTimeout, _time);
@@ -29,11 +30,20 @@ public sealed class WorkerLeasesTests : IDisposable
 
     private WorkerFleet Fleet { get; } = new();
 
+    private string FilePath => Path.Combine(_folder.FullName, "workers.json");
+
     public void Dispose()
     {
         _leases.Dispose();
         _http.Dispose();
         _metrics.Dispose();
+        _folder.Delete(recursive: true);
+    }
+
+    private void ReadFile(params Uri[] urls)
+    {
+        File.WriteAllText(FilePath, $"[{string.Join(',', urls.Select(url => $$"""{"url":"{{url}}","worker_type":"decode"}"""))}]");
+        Assert.Null(_control.Reload(CancellationToken.None));
     }
 
     [Fact]
@@ -183,5 +193,50 @@ public sealed class WorkerLeasesTests : IDisposable
         _leases.Renew(Decode, "two");
 
         Assert.Equal((0, 1), (same, worker.Restarts));
+    }
+
+    [Fact]
+    public void A_worker_with_a_lease_that_the_file_names_later_is_the_files()
+    {
+        Worker worker = _leases.Renew(Decode, "one")!.Value.Worker;
+        ReadFile(Decode.Url);
+
+        _time.Advance(Length + Length);
+        bool hasLease = _leases.Renew(Decode, "one")!.Value.HasLease, left = _leases.GiveBack(Decode.Url);
+        Worker stayed = Assert.Single(Fleet.Now.All);
+        ReadFile();
+
+        Assert.Same(worker, stayed);
+        Assert.Equal((WorkerSource.File, false, false), (stayed.Source, hasLease, left));
+        Assert.Empty(Fleet.Now.All);
+    }
+
+    [Fact]
+    public void A_goodbye_does_not_end_what_the_file_names()
+    {
+        _leases.Renew(Decode, "one");
+        ReadFile(Decode.Url);
+
+        bool left = _leases.GiveBack(Decode.Url);
+
+        Assert.False(left);
+        Assert.NotEqual(WorkerStatus.Draining, Assert.Single(Fleet.Now.All).Status);
+    }
+
+    [Fact]
+    public void A_worker_that_the_file_names_while_it_drains_stays_and_its_health_check_decides()
+    {
+        Worker worker = _leases.Renew(Decode, "one")!.Value.Worker;
+        worker.Status = WorkerStatus.Ready;
+        worker.Rank(null).Take(1, 10, _time.Now);
+        _time.Advance(Length + TimeSpan.FromSeconds(5));
+        WorkerStatus silent = worker.Status;
+
+        ReadFile(Decode.Url);
+        worker.Rank(null).Return(1);
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.Equal((WorkerStatus.Draining, WorkerStatus.NotReady), (silent, worker.Status));
+        Assert.Same(worker, Assert.Single(Fleet.Now.All));
     }
 }
