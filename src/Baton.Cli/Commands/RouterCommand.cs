@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Baton.Cli.Logs;
 using Baton.Router;
 using Baton.Router.Control;
 using Baton.Router.Http;
@@ -40,11 +41,14 @@ internal static class RouterCommand
             ulong seed = options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
             InlineSockets.Enable();
             using IDisposable? export = RouterTelemetry.Start(parse.GetValue(flags.EnableTrace), parse.GetValue(flags.OtlpEndpoint)!);
+            // Before the server and so after it: its last lines are written, too.
+            using LogFiles? files = parse.GetValue(flags.LogDir) is { } directory ? LogFiles.Open(directory, "baton-router", json, time) : null;
             await using RouterServer server = new(options, workers, time, seed, logging =>
             {
                 logging.SetMinimumLevel(level);
                 if (json) logging.AddJsonConsole();
                 else logging.AddSimpleConsole(console => console.SingleLine = true);
+                if (files is not null) logging.AddProvider(files);
             });
             if (parse.GetValue(flags.DryRun))
             {

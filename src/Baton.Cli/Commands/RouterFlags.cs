@@ -156,6 +156,7 @@ internal sealed class RouterFlags
         OtlpEndpoint = _flags.Text("--otlp-traces-endpoint", "host:port of the OTLP/gRPC receiver.", _ => "localhost:4317", (o, _) => o);
         LogLevel = _flags.Add(new Option<LogLevels>("--log-level") { Description = "Least severe line that is logged; info and warn are understood.", CustomParser = RouterFlagText.Level, DefaultValueFactory = _ => LogLevels.Information });
         LogJson = _flags.Switch("--log-json", "One JSON object a line.");
+        LogDir = _flags.Add(new Option<string?>("--log-dir") { Description = "A directory for the log, beside the console: baton-router.log, a new one every 16 MiB, 8 of them kept. Made when it is not there." });
         Check = _flags.Switch("--check", "Start, ask every worker, print what was found, and end with 0 (all ready) or 1.");
         DryRun = _flags.Switch("--dry-run", "As --check without asking anybody: read every flag and file, print the workers, and end with 0 or 2.");
         PrintConfig = _flags.Switch("--print-config", "Print every option with its value and end.");
@@ -169,6 +170,7 @@ internal sealed class RouterFlags
     public Option<string?> OtlpEndpoint { get; }
     public Option<LogLevels> LogLevel { get; }
     public Option<bool> LogJson { get; }
+    public Option<string?> LogDir { get; }
     public Option<bool> Check { get; }
     public Option<bool> DryRun { get; }
     public Option<bool> PrintConfig { get; }

@@ -42,7 +42,6 @@ internal static class SglangFlags
     public static readonly IReadOnlyList<(string Name, string? Harmless, string Why)> OfRouter =
     [
         ("--least-load-mean-prefill-tokens", null, "a prompt's length is always known here"),
-        ("--log-dir", null, "log lines go to the console"),
     ];
 
     public static void AddTo(Command command, IReadOnlyList<(string Name, string? Harmless, string Why)> refused)

@@ -95,6 +95,7 @@ public sealed partial class RouterCommandTests
     [InlineData("--worker-startup-check-interval", "0")]
     [InlineData("--log-level", "loud")]
     [InlineData("--log-level", "3")]
+    [InlineData("--log-dir", "/dev/null/logs")]
     [InlineData("--service-discovery")]
     [InlineData("--selector", "app=sglang")]
     [InlineData("--selector", "app", "--service-discovery")]
