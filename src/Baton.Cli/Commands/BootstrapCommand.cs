@@ -30,7 +30,7 @@ internal static class BootstrapCommand
         DefaultValueFactory = _ => Defaults.RoomCapacity,
     };
 
-    private static readonly Option<LogLevel> Level = new("--log-level") { Description = "Least severe line that is logged.", DefaultValueFactory = _ => LogLevel.Information };
+    private static readonly Option<LogLevel> Level = new("--log-level") { Description = "Least severe line that is logged; info and warn are understood.", CustomParser = OptionText.Level, DefaultValueFactory = _ => LogLevel.Information };
 
     public static Command Create(TimeProvider time)
     {

@@ -62,7 +62,7 @@ internal sealed class RouterFlagList
     public void Choice<T>(string name, string description, (string Word, T Value)[] among, Func<RouterOptions, T, RouterOptions> set)
     {
         Option<string> option = Add(new Option<string>(name) { Description = description, DefaultValueFactory = _ => among[0].Word });
-        option.AcceptOnlyFromAmong([.. among.Select(one => one.Word)]);
+        option.Among([.. among.Select(one => one.Word)]);
         Bind(option, (options, word) => set(options, among.First(one => one.Word == word).Value));
     }
 }

@@ -1,7 +1,6 @@
 using System.CommandLine.Parsing;
 using Baton.Core.Ids;
 using Baton.Router.Workers;
-using LogLevels = Microsoft.Extensions.Logging.LogLevel;
 
 namespace Baton.Cli.Commands;
 
@@ -54,16 +53,5 @@ internal static class RouterFlagText
         foreach (string word in words)
             if (word.Split('=', 2) is not [{ Length: > 0 } key, { Length: > 0 } value] || !labels.TryAdd(key, value)) throw new FormatException($"{flag} '{word}' is written KEY=VALUE, each key once.");
         return labels;
-    }
-
-    /// <summary>A level by .NET's name or by the one that SGLang's router takes.</summary>
-    public static LogLevels Level(ArgumentResult result)
-    {
-        string text = result.Tokens[0].Value;
-        if (text.Equals("info", StringComparison.OrdinalIgnoreCase)) return LogLevels.Information;
-        if (text.Equals("warn", StringComparison.OrdinalIgnoreCase)) return LogLevels.Warning;
-        if (!int.TryParse(text, out _) && Enum.TryParse(text, ignoreCase: true, out LogLevels level)) return level;
-        result.AddError($"--log-level '{text}': give {string.Join(", ", Enum.GetNames<LogLevels>()).ToLowerInvariant()} (or info, warn).");
-        return default;
     }
 }

@@ -154,7 +154,7 @@ internal sealed class RouterFlags
         _flags.Choice("--metrics-compat", "smg: every series also under the prefix smg_.", [("none", MetricsCompat.None), ("smg", MetricsCompat.Smg)], (o, v) => o with { MetricsCompat = v });
         EnableTrace = _flags.Switch("--enable-trace", "Export spans and metrics over OTLP.");
         OtlpEndpoint = _flags.Text("--otlp-traces-endpoint", "host:port of the OTLP/gRPC receiver.", _ => "localhost:4317", (o, _) => o);
-        LogLevel = _flags.Add(new Option<LogLevels>("--log-level") { Description = "Least severe line that is logged; info and warn are understood.", CustomParser = RouterFlagText.Level, DefaultValueFactory = _ => LogLevels.Information });
+        LogLevel = _flags.Add(new Option<LogLevels>("--log-level") { Description = "Least severe line that is logged; info and warn are understood.", CustomParser = OptionText.Level, DefaultValueFactory = _ => LogLevels.Information });
         LogJson = _flags.Switch("--log-json", "One JSON object a line.");
         LogDir = _flags.Add(new Option<string?>("--log-dir") { Description = "A directory for the log, beside the console: baton-router.log, a new one every 16 MiB, 8 of them kept. Made when it is not there." });
         Check = _flags.Switch("--check", "Start, ask every worker, print what was found, and end with 0 (all ready) or 1.");
@@ -224,7 +224,7 @@ internal sealed class RouterFlags
         (urls ?? []).Select(url => new WorkerSpec { Url = WorkerSpec.ParseUrl(url), Role = role });
 
     private void Policy(string name, string description, Func<RouterOptions, string?> get, Func<RouterOptions, string?, RouterOptions> set) =>
-        _flags.Text(name, description, get, set).AcceptOnlyFromAmong([.. RoutingPolicies.Names]);
+        _flags.Text(name, description, get, set).Among([.. RoutingPolicies.Names]);
 
     private void Seconds(string name, string description, Func<RouterOptions, TimeSpan> get, Func<RouterOptions, TimeSpan, RouterOptions> set, double min = 0) =>
         _flags.Number(name, description + " Seconds.", min, LongestSeconds, o => get(o).TotalSeconds, (o, v) => set(o, TimeSpan.FromSeconds(v)));

@@ -42,7 +42,7 @@ internal static class ServeFlags
     public static readonly Option<double> DrainTimeout = new("--drain-timeout") { Description = "Seconds that running requests get after SIGTERM or Ctrl-C.", DefaultValueFactory = _ => Defaults.DrainTimeout.TotalSeconds };
     public static readonly Option<long> MaxBodyBytes = new("--max-payload-size") { Description = "Largest request body in bytes.", DefaultValueFactory = _ => Defaults.Limits.MaxBodyBytes };
     public static readonly Option<int> MaxBatchSize = Count("--max-batch-size", "Prompts times samples of one HTTP request.", Defaults.Limits.MaxSequencesPerCall);
-    public static readonly Option<LogLevel> Level = new("--log-level") { Description = "Least severe line that is logged.", DefaultValueFactory = _ => LogLevel.Information };
+    public static readonly Option<LogLevel> Level = new("--log-level") { Description = "Least severe line that is logged; info and warn are understood.", CustomParser = OptionText.Level, DefaultValueFactory = _ => LogLevel.Information };
 
     // Disaggregation.
     public static readonly Option<string> TransferBackend = new("--disaggregation-transfer-backend") { Description = "tcp, or fake: no byte is moved, for tests of one half alone.", DefaultValueFactory = _ => Defaults.TransferBackend };
@@ -70,7 +70,7 @@ internal static class ServeFlags
     private static Option<string> Words(string name, string description, string value, params string[] allowed)
     {
         Option<string> option = new(name) { Description = description, DefaultValueFactory = _ => value };
-        option.AcceptOnlyFromAmong(allowed);
+        option.Among(allowed);
         return option;
     }
 }

@@ -30,9 +30,9 @@ internal sealed class SimulateDeployment
 
     public SimulateDeployment()
     {
-        _method.AcceptOnlyFromAmong(LoadBalanceMethods.Auto, "round_robin", "follow_bootstrap_room", "total_requests", "total_tokens", "least_work");
-        _steps.AcceptOnlyFromAmong("independent", "lockstep");
-        _dpMode.AcceptOnlyFromAmong("auto", "off");
+        _method.Among(LoadBalanceMethods.Auto, "round_robin", "follow_bootstrap_room", "total_requests", "total_tokens", "least_work");
+        _steps.Among("independent", "lockstep");
+        _dpMode.Among("auto", "off");
         _kvGbps.Validators.Add(result =>
         {
             if (result.Tokens.Count > 0 && !(result.GetValueOrDefault<double>() > 0)) result.AddError("--kv-gbps: give gigabits per second above 0.");

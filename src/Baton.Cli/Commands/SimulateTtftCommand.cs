@@ -24,9 +24,9 @@ internal static class SimulateTtftCommand
         Option<string?> engine = new("--cost-model") { Description = "Costs of an engine instead of those of the published hardware: terms as in serve --simulated-cost, or fitted:FILE." };
         Option<FileInfo?> json = new("--json") { Description = "Write the tables to this file." };
         Option<FileInfo?> html = new("--html") { Description = "Write a page with charts to this file." };
-        steps.AcceptOnlyFromAmong("independent", "lockstep", "both");
-        lengths.AcceptOnlyFromAmong("fixed", "log-normal", "both");
-        fit.AcceptOnlyFromAmong("published");
+        steps.Among("independent", "lockstep", "both");
+        lengths.Among("fixed", "log-normal", "both");
+        fit.Among("published");
         engine.Validators.Add(result =>
         {
             if (result.GetResult(fit) is { Implicit: false }) result.AddError("--cost-model and --fit both give the costs: leave one out.");

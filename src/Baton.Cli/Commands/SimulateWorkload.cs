@@ -26,7 +26,7 @@ internal sealed class SimulateWorkload
 
     public SimulateWorkload()
     {
-        _arrivals.AcceptOnlyFromAmong("poisson", "constant", "burst", "closed-loop");
+        _arrivals.Among("poisson", "constant", "burst", "closed-loop");
         _rate.CustomParser = result => result.Tokens[0].Value is "inf" ? double.PositiveInfinity : Positive(result);
         _slowdown.CustomParser = Positive;
         foreach (Option<TimeSpan> time in new[] { _burstPause, _think }) time.CustomParser = OptionText.Duration;
