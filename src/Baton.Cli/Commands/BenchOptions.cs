@@ -79,7 +79,8 @@ internal sealed class BenchOptions
     public BenchOptions(params IEnumerable<string>[] without)
     {
         _without = [.. without.SelectMany(names => names)];
-        _backend = Add("--backend", "sglang", $"Which API to speak: {string.Join(", ", BenchBackend.All.Select(backend => backend.Name))}.");
+        _backend = Add("--backend", "sglang", "Which API to speak.");
+        _backend.Among([.. BenchBackend.All.Select(backend => backend.Name)]);
         _baseUrl = Add<string?>("--base-url", null, "Server or router, such as http://127.0.0.1:30000. Wins over --host and --port.");
         _host = Add("--host", "127.0.0.1", "Host of the server.");
         _port = Add<int?>("--port", null, "Port of the server; the backend's usual one when left out.");
@@ -89,7 +90,8 @@ internal sealed class BenchOptions
         _header = Add<string[]>("--header", [], "HTTP headers for each request, as Name=Value.");
         _header.AllowMultipleArgumentsPerToken = true;
         _datasetName = Add("--dataset-name", Dataset.Name,
-            $"One of {string.Join(", ", DatasetReader.Names)}. Nothing is downloaded: 'random' cuts prompts from --dataset-path (ShareGPT JSON) and makes up text without it; 'random-ids' sends token ids of exact lengths; 'sharegpt' and 'trace' need --dataset-path.");
+            "Nothing is downloaded: 'random' cuts prompts from --dataset-path (ShareGPT JSON) and makes up text without it; 'random-ids' sends token ids of exact lengths; 'sharegpt' and 'trace' need --dataset-path.");
+        _datasetName.Among([.. DatasetReader.Names]);
         _datasetPath = Add<string?>("--dataset-path", null, "ShareGPT JSON, or for 'trace' JSON lines with timestamp (ms), input_length, output_length and optional hash_ids.");
         _numPrompts = Add("--num-prompts", Dataset.NumPrompts, "Number of requests.");
         _seed = Add("--seed", Dataset.Seed, "Draws lengths, prompts and arrival times.");

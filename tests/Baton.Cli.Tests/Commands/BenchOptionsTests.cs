@@ -109,7 +109,6 @@ public sealed class BenchOptionsTests
     [InlineData("--tokenizer t", "--tokenizer is not for baton bench: bench has no tokenizer")]
     [InlineData("--mooncake-num-rounds 2", "--mooncake-num-rounds is not for baton bench")]
     [InlineData("--slo-ttft soon", "soon: give a duration such as 2s or 50ms")]
-    [InlineData("--backend tgi", "--backend tgi: no such backend")]
     [InlineData("--base-url localhost:30000", "--base-url localhost:30000: an absolute http or https URL is needed")]
     [InlineData("--extra-request-body [1]", "--extra-request-body [1]: a JSON object is needed")]
     [InlineData("--extra-request-body {", "--extra-request-body {")]

@@ -20,6 +20,8 @@ public sealed class ChoiceFlagTests
     [InlineData("router --verify-dp-rank Warn", "--verify-dp-rank is 'Warn': give warn, off or fail.")]
     [InlineData("router --prefill-policy nonsense", "--prefill-policy is 'nonsense': give least_load, random, ")]
     [InlineData("serve --disaggregation-mode nonsense", "--disaggregation-mode is 'nonsense': give null, prefill or decode.")]
+    [InlineData("bench --backend nonsense", "--backend is 'nonsense': give sglang, sglang-native, ")]
+    [InlineData("bench sweep --dataset-name nonsense", "--dataset-name is 'nonsense': give random, random-ids, ")]
     [InlineData("simulate ttft --fit nonsense", "--fit is 'nonsense': give published.")]
     [InlineData("simulate run --arrivals nonsense", "--arrivals is 'nonsense': give poisson, constant, burst or closed-loop.")]
     public void A_word_that_is_not_among_them_is_refused_with_the_flag_and_the_words(string line, string message) =>
