@@ -15,7 +15,7 @@ ParseResult parsed = root.Parse(args);
 if (parsed.Action is ParseErrorAction)
 {
     foreach (ParseError error in parsed.Errors) await Console.Error.WriteLineAsync(error.Message);
-    await Console.Error.WriteLineAsync($"See: baton {(parsed.CommandResult.Command == root ? "" : parsed.CommandResult.Command.Name + " ")}--help");
+    await Console.Error.WriteLineAsync($"See: {Written(parsed.CommandResult)} --help");
     return ExitCodes.BadArguments;
 }
 
@@ -25,6 +25,8 @@ if (parsed.GetValue(exitWithParent)) ParentWatch.Start(stop, GraceOf(parsed), Pr
 // After a signal every command has a deadline of its own for what it still does; this one only ends a process that forgot it.
 InvocationConfiguration configuration = new() { ProcessTerminationTimeout = TimeSpan.FromMinutes(5) };
 return await parsed.InvokeAsync(configuration, stop.Token);
+
+static string Written(CommandResult command) => command.Parent is CommandResult parent ? $"{Written(parent)} {command.Command.Name}" : "baton";
 
 // What `serve` and `router` give their running requests: a supervised one must get as much as it was told.
 static TimeSpan GraceOf(ParseResult parsed) =>
