@@ -146,7 +146,7 @@ internal sealed class RouterFlags
         _flags.Bind(_flags.Texts("--model-alias", "NAME=WORKERS_NAME: clients may call the model NAME. Repeatable."), (o, v) => o with { ModelAliases = (v ?? []).Select(RouterFlagText.SplitAlias).ToDictionary(a => a.Name, a => a.Model) });
         _flags.Switch("--expose-route", "Add x-baton-prefill, x-baton-decode, ranks, room and attempts to every answer.", o => o with { ExposeRoute = true });
         _flags.Switch("--compat-headers", "Errors carry x-smg-error-code beside x-baton-error-code, for clients of SGLang's router.", o => o with { CompatHeaders = true });
-        _flags.Bind(_flags.Add(new Option<int?>("--prometheus-port") { Description = "A second port that serves /metrics only. The main port serves it as well." }),
+        _flags.Bind(_flags.Add(new Option<int?>("--prometheus-port") { Description = "A second port that serves /metrics only; SGLang's router has 29000. The main port serves it as well. Default: none." }),
             (o, v) => o with { PrometheusPort = v is null or (>= 1 and <= 65535) ? v : throw new FormatException($"--prometheus-port is {v}: give 1 to 65535.") });
         _flags.Text("--prometheus-host", "Address for --prometheus-port. Default: --host.", o => o.PrometheusHost, (o, v) => o with { PrometheusHost = v });
         _flags.Bind(_flags.Add(new Option<double[]>("--prometheus-duration-buckets") { Description = "Upper ends of the buckets of durations, ascending. Default: 19 from 0.0001 to 120. Seconds.", AllowMultipleArgumentsPerToken = true }),
