@@ -1,9 +1,7 @@
 using System.CommandLine;
 using System.Numerics;
-using Baton.Core.Ids;
 using Baton.Router;
 using Baton.Router.Choice;
-using Baton.Router.Discovery;
 using Baton.Router.Rooms;
 using Baton.Router.Trouble;
 using Baton.Router.Workers;
@@ -17,36 +15,14 @@ internal sealed class RouterFlags
     // Timers take a little under 50 days.
     private const double LongestSeconds = 4_000_000;
     private readonly RouterFlagList _flags = new();
-    private readonly Option<List<WorkerSpec>> _prefill;
-    private readonly Option<string[]> _decode, _unified, _apiKey, _tenantKey;
-    private readonly Option<string[]> _selector, _prefillSelector, _decodeSelector;
-    private readonly Option<int> _discoveryPort;
-    private readonly Option<string?> _workerApiKey, _discoveryNamespace;
-    private readonly Option<bool> _inheritKey, _pdDisaggregation, _discovery;
+    private readonly RouterWorkerFlags _workers;
+    private readonly Option<string[]> _apiKey, _tenantKey;
 
     public RouterFlags()
     {
         Host = _flags.Text("--host", "Address to listen on: an address of this machine or localhost.", o => o.Host, (o, v) => o with { Host = v! });
         Port = _flags.Number("--port", "Port to listen on; 0 takes a free one.", 0, 65535, o => o.Port, (o, v) => o with { Port = v });
-        _pdDisaggregation = _flags.Switch("--pd-disaggregation", "Prefill and decode on separate workers. Any --prefill implies it; without one this is an error.");
-        _prefill = _flags.Add(new Option<List<WorkerSpec>>("--prefill")
-        {
-            Description = "A prefill worker: URL [BOOTSTRAP_PORT|none]. Repeatable.",
-            Arity = ArgumentArity.OneOrMore,
-            AllowMultipleArgumentsPerToken = true,
-            CustomParser = RouterFlagText.ParsePrefills,
-        });
-        _decode = _flags.Texts("--decode", "A decode worker's URL. Repeatable.", severalPerFlag: true);
-        _unified = _flags.Texts("--worker", "A unified worker's URL (both phases in one place). Repeatable.", severalPerFlag: true);
-        _flags.Text("--workers-file", "List of workers (url, worker_type, bootstrap_port, ...) as JSON, or as YAML in a .yaml or .yml file; read again when it changes.", o => o.WorkersFile, (o, v) => o with { WorkersFile = v });
-        _discovery = _flags.Switch("--service-discovery", "Take ready pods of the Kubernetes cluster around this router as workers, by their labels.");
-        _selector = _flags.Texts("--selector", "Labels of pods that do both phases: KEY=VALUE ...", severalPerFlag: true);
-        _prefillSelector = _flags.Texts("--prefill-selector", "Labels of prefill pods: KEY=VALUE ...", severalPerFlag: true);
-        _decodeSelector = _flags.Texts("--decode-selector", "Labels of decode pods: KEY=VALUE ...", severalPerFlag: true);
-        _discoveryPort = _flags.Number("--service-discovery-port", "Port of pods that name none by smg.ai/worker-ports.", 1, 65535, _ => 80, (o, _) => o);
-        _discoveryNamespace = _flags.Text("--service-discovery-namespace", "Namespace of the pods. Default: all.", _ => null, (o, _) => o);
-        _workerApiKey = _flags.Add(new Option<string?>("--worker-api-key") { Description = "Bearer key of the workers given on the command line." });
-        _inheritKey = _flags.Switch("--inherit-key", "Workers given on the command line have the router's first --api-key.");
+        _workers = new RouterWorkerFlags(_flags);
         _flags.Switch("--allow-role-mismatch", "Use a worker that says it runs in another mode than it was given as.", o => o with { AllowRoleMismatch = true });
 
         Policy("--policy", "How workers and ranks are chosen.", o => o.Policy, (o, v) => o with { Policy = v! });
@@ -180,7 +156,7 @@ internal sealed class RouterFlags
     {
         string[] tenants = parse.GetValue(_tenantKey) ?? [], keys = [.. parse.GetValue(_apiKey) ?? [], .. tenants];
         if (tenants.Any(k => !k.Contains(':', StringComparison.Ordinal))) throw new FormatException("--tenant-api-key is written tenant:key.");
-        RouterOptions options = _flags.Read(parse) with { ApiKeys = keys, Discovery = Discovery(parse) };
+        RouterOptions options = _flags.Read(parse) with { ApiKeys = keys, Discovery = _workers.Discovery(parse) };
         if (options is { StreamContinuation: true, Retry.IsEnabled: false }) throw new FormatException("--stream-continuation is a retry: leave out --disable-retries.");
         if ((options.TlsCertPath is null) != (options.TlsKeyPath is null)) throw new FormatException("--tls-cert-path and --tls-key-path go together.");
         if ((options.ClientCertPath is null) != (options.ClientKeyPath is null)) throw new FormatException("--client-cert-path and --client-key-path go together.");
@@ -191,37 +167,8 @@ internal sealed class RouterFlags
         ];
         foreach ((string flag, string? file) in files)
             if (file is not null && !File.Exists(file)) throw new FormatException($"{flag} '{file}': there is no such file.");
-        return (options, Workers(parse, keys, options.WorkersFile is not null || options.Discovery is not null));
+        return (options, _workers.Workers(parse, keys, options.WorkersFile is not null || options.Discovery is not null));
     }
-
-    private DiscoveryOptions? Discovery(ParseResult parse)
-    {
-        Dictionary<string, string>[] selectors = [.. new[] { _selector, _prefillSelector, _decodeSelector }.Select(flag => RouterFlagText.Labels(flag.Name, parse.GetValue(flag) ?? []))];
-        bool isAny = selectors.Any(s => s.Count > 0);
-        if (parse.GetValue(_discovery) != isAny) throw new FormatException("--service-discovery needs --selector, or --prefill-selector and --decode-selector, and they need it.");
-        if (!isAny) return null;
-        return DiscoveryOptions.InCluster(Environment.GetEnvironmentVariable) with
-        {
-            Selector = selectors[0],
-            PrefillSelector = selectors[1],
-            DecodeSelector = selectors[2],
-            Port = parse.GetValue(_discoveryPort),
-            Namespace = parse.GetValue(_discoveryNamespace),
-        };
-    }
-
-    private List<WorkerSpec> Workers(ParseResult parse, string[] keys, bool hasFile)
-    {
-        if (parse.GetValue(_inheritKey) && keys.Length == 0) throw new FormatException("--inherit-key needs an --api-key.");
-        string? key = parse.GetValue(_workerApiKey) ?? (parse.GetValue(_inheritKey) ? keys[0][(keys[0].IndexOf(':', StringComparison.Ordinal) + 1)..] : null);
-        List<WorkerSpec> prefills = parse.GetValue(_prefill) ?? [];
-        List<WorkerSpec> workers = [.. prefills, .. Specs(parse.GetValue(_decode), WorkerRole.Decode), .. Specs(parse.GetValue(_unified), WorkerRole.Unified)];
-        if (parse.GetValue(_pdDisaggregation) && prefills.Count == 0 && !hasFile) throw new FormatException("--pd-disaggregation needs at least one --prefill URL.");
-        return [.. workers.Select(w => w with { ApiKey = key })];
-    }
-
-    private static IEnumerable<WorkerSpec> Specs(string[]? urls, WorkerRole role) =>
-        (urls ?? []).Select(url => new WorkerSpec { Url = WorkerSpec.ParseUrl(url), Role = role });
 
     private void Policy(string name, string description, Func<RouterOptions, string?> get, Func<RouterOptions, string?, RouterOptions> set) =>
         _flags.Text(name, description, get, set).Among([.. RoutingPolicies.Names]);
