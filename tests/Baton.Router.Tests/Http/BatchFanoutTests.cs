@@ -47,6 +47,7 @@ public sealed class BatchFanoutTests
         await using RouterHarness harness = await RouterHarness.StartAsync([p1, p2], [d1, d2], Four);
 
         using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"text":["a","b","c","d","e","f"],"bootstrap_room":[1,2,3,4,5,6]}""");
+        await RouterHarness.Until(() => p1.Seen.Count + p2.Seen.Count == 6, "every prefill leg arrived");
 
         Assert.Equal("""["a!","b!","c!","d!","e!","f!"]""", JsonSerializer.Serialize(JsonDocument.Parse(await answer.Content.ReadAsStringAsync()).RootElement.EnumerateArray().Select(e => e.GetProperty("text").GetString())));
         JsonElement[] legs = [.. d1.Seen.Concat(d2.Seen).Select(Json)];

@@ -17,6 +17,7 @@ public sealed class TwoLegTests
         await using RouterHarness harness = await RouterHarness.StartAsync([prefill], [decode]);
 
         using HttpResponseMessage answer = await harness.PostAsync("/generate", """{"text":"hi","unknown":[1, 2.50],"bootstrap_room":7}""");
+        await RouterHarness.Until(() => !prefill.Seen.IsEmpty, "prefill's leg arrived");
 
         Assert.Equal("{\"text\":\"hello\"}", await answer.Content.ReadAsStringAsync());
         JsonElement p = JsonDocument.Parse(Assert.Single(prefill.Seen).Text).RootElement;
