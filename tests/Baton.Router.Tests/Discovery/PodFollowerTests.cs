@@ -82,6 +82,8 @@ public sealed class PodFollowerTests
         cluster.Put("b", ScriptedCluster.PodJson("b", DecodeLabels, address: "10.0.0.2"));
         await using RouterHarness harness = await StartAsync(Of(cluster));
         await RouterHarness.Until(() => Urls(harness).Length == 2, "both pods are known, from two pages");
+        // A watch that begins later would neither miss the loss nor end.
+        await RouterHarness.Until(() => cluster.Requests.Any(r => r.Contains("watch=1", StringComparison.Ordinal)), "a watch began");
 
         cluster.Lose("a");
         cluster.EndWatches();
