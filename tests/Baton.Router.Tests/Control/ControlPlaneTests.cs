@@ -160,10 +160,10 @@ public sealed class ControlPlaneTests
         await using RouterHarness harness = await RouterHarness.StartAsync([], [decode]);
         harness.Server.Router.Fleet.Add(new WorkerSpec { Url = new Uri(prefill.Url), Role = WorkerRole.Prefill, BootstrapPort = port });
 
-        await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.Prefill[0].Problem is not null, "the probe failed");
+        // A machine that stands still makes the first probe fail for another reason.
+        await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.Prefill[0].Problem?.Contains($":{port}", StringComparison.Ordinal) == true, "the probe failed at the bootstrap server");
 
         Assert.Equal(WorkerStatus.Pending, harness.Server.Router.Fleet.Now.Prefill[0].Status);
-        Assert.Contains($":{port}", harness.Server.Router.Fleet.Now.Prefill[0].Problem, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -196,9 +196,9 @@ public sealed class ControlPlaneTests
         await using RouterHarness harness = await RouterHarness.StartAsync([prefill], []);
         harness.Server.Router.Fleet.Add(new WorkerSpec { Url = new Uri(wrong.Url), Role = WorkerRole.Decode });
 
-        await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.Decode[0].Problem is not null, "the probe failed");
+        await RouterHarness.Until(() => harness.Server.Router.Fleet.Now.Decode[0].Problem?.Contains("role_mismatch", StringComparison.Ordinal) == true, "the probe found another mode");
 
-        Assert.Contains("role_mismatch", harness.Server.Router.Fleet.Now.Decode[0].Problem, StringComparison.Ordinal);
+        Assert.Equal(WorkerStatus.Pending, harness.Server.Router.Fleet.Now.Decode[0].Status);
     }
 
     [Fact]
