@@ -63,8 +63,8 @@ public sealed class KvBlocks(int maxBlocks = KvBlocks.DefaultMaxBlocks)
     public void End()
     {
         if (!_isLive) return;
-        _isLive = false;
         Forget(KvForgotten.Lost);
+        _isLive = false;
     }
 
     /// <summary>A batch of events follows. After a gap everything before it is forgotten.</summary>
