@@ -52,6 +52,26 @@ public sealed partial class UpProcess : IAsyncDisposable
         return new UpProcess(Process.Start(start)!, port);
     }
 
+    /// <summary>A port for whoever listens there seconds later.</summary>
+    /// <remarks>Below the ports that the system gives to whoever asks for any: it could give one of those away until then. And not one of those that <c>up</c> chooses from.</remarks>
+    public static int FreePort()
+    {
+        while (true)
+        {
+            int port = Random.Shared.Next(30_001, 32_768);
+            try
+            {
+                using TcpListener listener = new(IPAddress.Loopback, port);
+                listener.Start();
+                return port;
+            }
+            catch (SocketException)
+            {
+                // Taken: another one then.
+            }
+        }
+    }
+
     /// <summary>Starts the program and waits until it says that it is ready.</summary>
     public static async Task<UpProcess> StartReadyAsync(params IEnumerable<string> arguments)
     {
@@ -116,25 +136,6 @@ public sealed partial class UpProcess : IAsyncDisposable
 
     /// <summary>Copied here because the project that runs refers to Baton.Cli.</summary>
     private static string BatonDll { get; } = Path.Combine(AppContext.BaseDirectory, "baton.dll");
-
-    /// <summary>Below the ports that the system gives to whoever asks for any: it could give one of those away again before the program listens there, seconds later. And not one of those that <c>up</c> chooses from.</summary>
-    private static int FreePort()
-    {
-        while (true)
-        {
-            int port = Random.Shared.Next(30_001, 32_768);
-            try
-            {
-                using TcpListener listener = new(IPAddress.Loopback, port);
-                listener.Start();
-                return port;
-            }
-            catch (SocketException)
-            {
-                // Taken: another one then.
-            }
-        }
-    }
 
     private Match LastAnswer(string name) =>
         Lines.Select(line => AnswerLine().Match(line)).LastOrDefault(match => match.Success && match.Groups["name"].Value == name)
