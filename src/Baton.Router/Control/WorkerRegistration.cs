@@ -36,7 +36,7 @@ public sealed record WorkerRegistration
     public WorkerSpec Patch(WorkerSpec spec)
     {
         if (BootstrapPort is < 1 or > 65535) throw new FormatException($"bootstrap_port is {BootstrapPort}: a port is 1 to 65535.");
-        if (DpSize is < 1 or > 4096) throw new FormatException($"dp_size is {DpSize}: it must be 1 to 4096.");
+        if (DpSize is < 1 or > WorkerInfo.MaxDpSize) throw new FormatException($"dp_size is {DpSize}: it must be 1 to {WorkerInfo.MaxDpSize}.");
         Seconds("health.check_interval_secs", Health?.CheckIntervalSecs, above: 0);
         Seconds("health.drain_settle_secs", Health?.DrainSettleSecs, above: -double.Epsilon);
         Count("resilience.max_retries", Resilience?.MaxRetries);

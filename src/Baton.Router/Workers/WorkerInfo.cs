@@ -6,6 +6,8 @@ namespace Baton.Router.Workers;
 /// <summary>What a worker said about itself at <c>/server_info</c>.</summary>
 public sealed record WorkerInfo
 {
+    /// <summary>Beyond any fleet: a rank has state of its own here, and what a worker says of itself may be nonsense.</summary>
+    public const int MaxDpSize = 4096;
     public static readonly WorkerInfo Unknown = new();
 
     /// <summary>Data-parallel ranks; 1 until the worker says more.</summary>
@@ -34,16 +36,18 @@ public sealed record WorkerInfo
     public string? ModelName => ServedModelName ?? (ModelPath is { } path ? path.TrimEnd('/', '\\').Split('/', '\\')[^1] : null);
 
     /// <summary>Reads the document of <c>/server_info</c> (or <c>/get_server_info</c>); unknown keys are ignored, missing ones keep their defaults.</summary>
-    /// <exception cref="JsonException">Not a JSON object.</exception>
+    /// <exception cref="JsonException">Not a JSON object, or more than <see cref="MaxDpSize"/> ranks.</exception>
     public static WorkerInfo Parse(ReadOnlyMemory<byte> utf8)
     {
         using JsonDocument document = JsonDocument.Parse(utf8);
         JsonElement root = document.RootElement;
         if (root.ValueKind != JsonValueKind.Object) throw new JsonException($"/server_info answered a JSON {root.ValueKind}, not an object.");
         int states = root.TryGetProperty("internal_states", out JsonElement list) && list.ValueKind == JsonValueKind.Array ? list.GetArrayLength() : 0;
+        int dpSize = Math.Max(1, Integer(root, "dp_size") ?? states);
+        if (dpSize > MaxDpSize) throw new JsonException($"/server_info says dp_size {dpSize}: at most {MaxDpSize} ranks are kept of a worker.");
         return new WorkerInfo
         {
-            DpSize = Math.Max(1, Integer(root, "dp_size") ?? states),
+            DpSize = dpSize,
             ModelPath = Text(root, "model_path"),
             ServedModelName = Text(root, "served_model_name"),
             DisaggregationMode = Text(root, "disaggregation_mode"),
