@@ -41,18 +41,23 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
     public async Task<ILegResponse> SendAsync(LegRequest leg, CancellationToken ct)
     {
         LegContent content = new(leg.Body);
-        ConnectionUse use = new() { BodyBytes = content.Length };
-        ConnectionUse.Current = use;
         try
         {
-            return await SendOnceAsync(leg, content, ct);
-        }
-        catch (LegException) when (use is { WasReused: true, GotBytes: false } && !ct.IsCancellationRequested)
-        {
-            // The worker closed the idle connection while we picked it up: the request never arrived. Once more, on another one.
-            onReplay?.Invoke();
-            ConnectionUse.Current = null;
-            return await SendOnceAsync(leg, content, ct);
+            for (bool isAgain = false; ; isAgain = true)
+            {
+                using HttpRequestMessage message = MessageOf(leg, content);
+                try
+                {
+                    return new HttpLegResponse(await _http.SendAsync(message, ct));
+                }
+                catch (Exception e) when (e is HttpRequestException or IOException or SocketException)
+                {
+                    if (ct.IsCancellationRequested) throw new OperationCanceledException(e.Message, e, ct);
+                    // The worker closed the idle connection while we picked it up: the request never arrived. Once more, on another one.
+                    if (isAgain || !IsStale(e)) throw new LegException(Cause(e), e);
+                    onReplay?.Invoke();
+                }
+            }
         }
         finally
         {
@@ -62,24 +67,15 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
 
     public void Abort(Worker worker, string requestId) => _ = AbortAsync(worker, requestId);
 
-    private async Task<ILegResponse> SendOnceAsync(LegRequest leg, LegContent content, CancellationToken ct)
+    private static HttpRequestMessage MessageOf(LegRequest leg, LegContent content)
     {
-        using HttpRequestMessage message = new(HttpMethod.Post, leg.Target);
-        message.Content = new KeptContent(content);
+        HttpRequestMessage message = new(HttpMethod.Post, leg.Target) { Content = new KeptContent(content) };
         foreach ((string name, string value) in leg.Headers) message.Headers.TryAddWithoutValidation(name, value);
-        try
-        {
-            return new HttpLegResponse(await _http.SendAsync(message, ct));
-        }
-        catch (Exception e) when (e is HttpRequestException or IOException or SocketException && ct.IsCancellationRequested)
-        {
-            throw new OperationCanceledException(e.Message, e, ct);
-        }
-        catch (Exception e) when (e is HttpRequestException or IOException or SocketException)
-        {
-            throw new LegException(Cause(e), e);
-        }
+        return message;
     }
+
+    // An error while a body is written arrives in more than one wrapper.
+    private static bool IsStale(Exception? e) => e is not null && (e is StaleConnectionException || IsStale(e.InnerException));
 
     private async Task AbortAsync(Worker worker, string requestId)
     {
@@ -123,7 +119,7 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
     public void Dispose() => _http.Dispose();
 
     // The outer text of a failed handshake says "see inner exception".
-    private static string Cause(Exception e) => e.InnerException is SocketException or AuthenticationException ? e.InnerException.Message : e.Message;
+    private static string Cause(Exception e) => e.InnerException is SocketException or AuthenticationException or StaleConnectionException ? e.InnerException.Message : e.Message;
 
     private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken ct)
     {

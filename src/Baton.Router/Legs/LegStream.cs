@@ -1,9 +1,14 @@
+using System.Buffers.Text;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 
 namespace Baton.Router.Legs;
 
-/// <summary>A connection's stream: it leaves notes for <see cref="ConnectionUse"/>, and sends a request in one piece.</summary>
+/// <summary>A request went out on a connection that had served others, and its worker closed that before it answered a byte.</summary>
+/// <remarks>The close was on its way when the request was written, so the worker never took it.</remarks>
+internal sealed class StaleConnectionException(Exception? inner) : IOException("The worker closed its connection before it answered.", inner);
+
+/// <summary>A connection's stream: it tells a connection that was closed while it lay idle, and sends a request in one piece.</summary>
 /// <remarks>
 /// The HTTP client fills its buffer of 4 KiB with the head and the body's beginning, sends that, and then the rest. Each piece wakes the
 /// worker, and costs a system call here and there: the first one waits for the second instead, which follows at once.
@@ -11,45 +16,94 @@ namespace Baton.Router.Legs;
 /// <param name="inner">What the request is written to: the connection itself, or TLS above it, whose pieces are left as they come.</param>
 internal sealed class LegStream(Stream inner) : Stream
 {
+    // Its end is not known: a head longer than the client's buffer. Such a request is neither held nor ever called stale.
+    private const long Unknown = -1;
     private readonly Socket? _plain = (inner as NetworkStream)?.Socket;
     private readonly ArraySegment<byte>[] _pieces = new ArraySegment<byte>[2];
     private byte[] _first = [];
     private int _held;
-    private bool _answered;
-    private ConnectionUse? _use;
+    // Of the request that is being written.
+    private long _left;
+    private bool _isAnswered, _wasReused, _hasServed;
 
-    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        int read = await inner.ReadAsync(buffer, cancellationToken);
-        if (read > 0 && buffer.Length > 0)
-        {
-            _answered = true;
-            if (_use is { } use) use.GotBytes = true;
-        }
-        return read;
+        ValueTask<int> reading = inner.ReadAsync(buffer, cancellationToken);
+        return reading.IsCompletedSuccessfully ? new(Look(reading.Result, buffer.Length)) : WaitAsync(reading, buffer.Length);
     }
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        if (ConnectionUse.Current is { } use && use != _use)
+        if (_left == 0 || (_left == Unknown && _isAnswered))
         {
-            use.WasReused = _answered;
-            _use = use;
-            if (_plain is not null && TryHold(buffer.Span, use.BodyBytes)) return ValueTask.CompletedTask;
+            _left = Begin(buffer.Span, out bool waits);
+            if (waits)
+            {
+                _left -= buffer.Length;
+                return ValueTask.CompletedTask;
+            }
         }
-        return _held == 0 ? inner.WriteAsync(buffer, cancellationToken) : WriteBothAsync(buffer, cancellationToken);
+        if (_left != Unknown) _left -= Math.Min(_left, buffer.Length);
+        ValueTask writing = _held == 0 ? inner.WriteAsync(buffer, cancellationToken) : WriteBothAsync(buffer, cancellationToken);
+        return writing.IsCompletedSuccessfully || !_wasReused ? writing : WaitAsync(writing);
     }
 
-    /// <summary>Keeps a copy of a request's first bytes when the rest of its body must follow them.</summary>
-    private bool TryHold(ReadOnlySpan<byte> first, long bodyBytes)
+    /// <summary>A request's first bytes: notes what it is, and keeps a copy of them when the rest of its body must follow.</summary>
+    /// <returns>Bytes of the whole request.</returns>
+    private long Begin(ReadOnlySpan<byte> first, out bool waits)
     {
         int head = first.IndexOf("\r\n\r\n"u8) + 4;
+        (_wasReused, _isAnswered, waits) = (_hasServed && head >= 4, false, false);
+        if (head < 4) return Unknown;
+        long whole = head + BodyBytes(first[..head]);
         // A head alone is never held: whoever sends one may want to hear from the worker before the body.
-        if (head < 4 || first.Length == head || first.Length >= head + bodyBytes) return false;
+        if (_plain is null || first.Length == head || first.Length >= whole) return whole;
         if (_first.Length < first.Length) _first = new byte[first.Length];
         first.CopyTo(_first);
         _held = first.Length;
-        return true;
+        waits = true;
+        return whole;
+    }
+
+    private static long BodyBytes(ReadOnlySpan<byte> head)
+    {
+        int at = head.LastIndexOf("\r\nContent-Length: "u8);
+        return at >= 0 && Utf8Parser.TryParse(head[(at + "\r\nContent-Length: ".Length)..], out long length, out _) ? length : 0;
+    }
+
+    private int Look(int read, int wanted)
+    {
+        if (wanted == 0) return read;
+        if (read == 0 && IsStale) throw new StaleConnectionException(null);
+        if (read > 0) (_isAnswered, _hasServed) = (true, true);
+        return read;
+    }
+
+    // An idle connection is none that a request waits for: the last one was answered.
+    private bool IsStale => _wasReused && !_isAnswered;
+
+    private async ValueTask<int> WaitAsync(ValueTask<int> reading, int wanted)
+    {
+        try
+        {
+            return Look(await reading, wanted);
+        }
+        catch (IOException e) when (IsStale && e is not StaleConnectionException)
+        {
+            throw new StaleConnectionException(e);
+        }
+    }
+
+    private async ValueTask WaitAsync(ValueTask writing)
+    {
+        try
+        {
+            await writing;
+        }
+        catch (IOException e) when (IsStale)
+        {
+            throw new StaleConnectionException(e);
+        }
     }
 
     private async ValueTask WriteBothAsync(ReadOnlyMemory<byte> rest, CancellationToken ct)
