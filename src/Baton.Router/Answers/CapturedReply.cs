@@ -21,7 +21,7 @@ internal sealed class CapturedReply(int maxBytes) : IClientReply
     /// <summary>False when the worker broke off in the middle.</summary>
     public bool IsWhole => HasStarted && _complete;
 
-    public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+    public void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers)
     {
         HasStarted = true;
         Status = status;

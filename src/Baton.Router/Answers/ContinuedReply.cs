@@ -57,7 +57,7 @@ internal sealed class ContinuedReply(DataEndpoint endpoint, bool isIncremental, 
     }
 
     /// <summary>Only the first attempt's head reaches the client.</summary>
-    public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+    public void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers)
     {
         if (!reply.HasStarted) reply.Start(status, headers);
     }

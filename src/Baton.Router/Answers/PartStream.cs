@@ -93,7 +93,7 @@ internal sealed class PartStream(DataEndpoint endpoint, PartOrder order, IClient
         /// <summary>What the worker itself said in an error event: it answered 200 and failed later.</summary>
         public WorkerWords? Failure { get; private set; }
 
-        public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+        public void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers)
         {
             HasStarted = true;
             lock (stream._beginning)
@@ -118,7 +118,7 @@ internal sealed class PartStream(DataEndpoint endpoint, PartOrder order, IClient
     /// <summary>The first part to start begins the answer for all: once, under the lock.</summary>
     private bool IsStarted { get; set; }
 
-    private void Begin(int status, IEnumerable<KeyValuePair<string, string>> headers)
+    private void Begin(int status, IReadOnlyList<KeyValuePair<string, string>> headers)
     {
         IsStarted = true;
         reply.Start(status, headers);

@@ -15,7 +15,7 @@ internal sealed class HeartbeatReply : IClientReply, IAsyncDisposable
     // One writer at a time: a comment under way ends before the answer begins.
     private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly Task _beating;
-    private (int Status, IEnumerable<KeyValuePair<string, string>> Headers)? _head;
+    private (int Status, IReadOnlyList<KeyValuePair<string, string>> Headers)? _head;
     private bool _committed, _begun;
 
     public HeartbeatReply(IClientReply reply, string requestId, TimeSpan interval, TimeProvider time, CancellationToken clientGone)
@@ -28,7 +28,7 @@ internal sealed class HeartbeatReply : IClientReply, IAsyncDisposable
     public bool HasStarted => _begun && _reply.HasStarted;
 
     /// <summary>Kept until the first byte is there; by then the comments may have sent a head already.</summary>
-    public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers) => _head = (status, headers);
+    public void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers) => _head = (status, headers);
 
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken ct)
     {

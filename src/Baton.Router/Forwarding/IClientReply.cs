@@ -6,7 +6,7 @@ public interface IClientReply
     bool HasStarted { get; }
 
     /// <summary>Sends status and headers. Once.</summary>
-    void Start(int status, IEnumerable<KeyValuePair<string, string>> headers);
+    void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers);
 
     /// <summary>Passes bytes on and waits until the client took enough of them: a slow client slows the caller down.</summary>
     ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken ct);

@@ -10,7 +10,7 @@ internal sealed class HttpClientReply(HttpContext context) : IClientReply
     /// <summary>Bytes are on their way to the client. Between <see cref="Start"/> and the first write an error can still take the answer's place.</summary>
     public bool HasStarted => context.Response.HasStarted;
 
-    public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+    public void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers)
     {
         context.Response.Clear();
         context.Response.StatusCode = status;

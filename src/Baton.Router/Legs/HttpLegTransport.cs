@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
@@ -141,12 +142,25 @@ public sealed class HttpLegTransport(TimeSpan connectTimeout, TimeProvider time,
     private sealed class HttpLegResponse(HttpResponseMessage response) : ILegResponse
     {
         private Stream? _body;
+        private List<KeyValuePair<string, string>>? _headers;
 
         public int StatusCode => (int)response.StatusCode;
 
-        public IEnumerable<KeyValuePair<string, string>> Headers =>
-            response.Headers.NonValidated.Concat(response.Content.Headers.NonValidated)
-                .SelectMany(h => h.Value, (h, value) => KeyValuePair.Create(h.Key, value));
+        public IReadOnlyList<KeyValuePair<string, string>> Headers => _headers ??= HeadersOf(response);
+
+        private static List<KeyValuePair<string, string>> HeadersOf(HttpResponseMessage response)
+        {
+            List<KeyValuePair<string, string>> all = [];
+            Add(response.Headers.NonValidated);
+            Add(response.Content.Headers.NonValidated);
+            return all;
+
+            void Add(HttpHeadersNonValidated headers)
+            {
+                foreach ((string name, HeaderStringValues values) in headers)
+                    foreach (string value in values) all.Add(new(name, value));
+            }
+        }
 
         public async ValueTask<int> ReadAsync(Memory<byte> into, CancellationToken ct)
         {

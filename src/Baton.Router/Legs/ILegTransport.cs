@@ -21,7 +21,7 @@ public interface ILegResponse : IAsyncDisposable
     int StatusCode { get; }
 
     /// <summary>Headers as received, several values of one name separately.</summary>
-    IEnumerable<KeyValuePair<string, string>> Headers { get; }
+    IReadOnlyList<KeyValuePair<string, string>> Headers { get; }
 
     /// <summary>One header's first value, or null.</summary>
     string? Header(string name) => Headers.FirstOrDefault(h => h.Key.Equals(name, StringComparison.OrdinalIgnoreCase)).Value;

@@ -87,7 +87,7 @@ internal sealed class FakeResponse(int status = 200) : ILegResponse
 
     public int StatusCode => status;
 
-    public IEnumerable<KeyValuePair<string, string>> Headers => [new("content-type", "text/event-stream")];
+    public IReadOnlyList<KeyValuePair<string, string>> Headers => [new("content-type", "text/event-stream")];
 
     public FakeResponse Say(string text)
     {
@@ -154,7 +154,7 @@ internal sealed class MemoryReply : IClientReply
         }
     }
 
-    public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+    public void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers)
     {
         Assert.False(HasStarted, "The head was sent twice.");
         (Status, Headers) = (status, [.. headers]);

@@ -66,7 +66,7 @@ public sealed class LateBytesTests
         public int Status { get; private set; }
         public string Text { get; private set; } = "";
 
-        public void Start(int status, IEnumerable<KeyValuePair<string, string>> headers)
+        public void Start(int status, IReadOnlyList<KeyValuePair<string, string>> headers)
         {
             _ = headers.ToList();
             Status = status;
@@ -107,7 +107,7 @@ public sealed class LateBytesTests
 
         public int StatusCode => 200;
 
-        public IEnumerable<KeyValuePair<string, string>> Headers => [];
+        public IReadOnlyList<KeyValuePair<string, string>> Headers => [];
 
         public ValueTask<int> ReadAsync(Memory<byte> into, CancellationToken ct)
         {
