@@ -7,8 +7,8 @@ internal sealed class DecodeClock : IDisposable
 {
     private readonly RouterOptions _options;
     private readonly TimeProvider _time;
-    private readonly CancellationTokenSource _timer;
-    private readonly CancellationTokenSource _any;
+    private readonly CancellationTokenSource _limit;
+    private readonly CancellationTokenRegistration _gone, _ended;
     private readonly CancellationToken _shutdown;
     private readonly long _start;
     private const string Client = "the client";
@@ -17,26 +17,29 @@ internal sealed class DecodeClock : IDisposable
     public DecodeClock(RouterOptions options, TimeProvider time, CancellationToken clientGone, CancellationToken shutdown)
     {
         (_options, _time, _start) = (options, time, time.GetTimestamp());
-        _timer = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        _any = CancellationTokenSource.CreateLinkedTokenSource(_timer.Token, clientGone, shutdown);
+        _limit = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
         _shutdown = shutdown;
+        _gone = clientGone.UnsafeRegister(Cancel, _limit);
+        _ended = shutdown.UnsafeRegister(Cancel, _limit);
+
+        static void Cancel(object? limit) => ((CancellationTokenSource)limit!).Cancel();
     }
 
-    public CancellationToken Token => _any.Token;
+    public CancellationToken Token => _limit.Token;
 
     /// <summary>The leg was sent: until decode's first byte the TTFT deadline counts when there is one, and the whole request's.</summary>
     public void ExpectFirstByte()
     {
         _waitingFor = "its first byte";
-        _timer.CancelAfter(Least(_options.TtftTimeout > TimeSpan.Zero ? _options.TtftTimeout : _options.RequestTimeout));
+        _limit.CancelAfter(Least(_options.TtftTimeout > TimeSpan.Zero ? _options.TtftTimeout : _options.RequestTimeout));
     }
 
     /// <summary>From here to the next call no more than the stall deadline may pass.</summary>
     public CancellationToken ExpectProgress()
     {
         _waitingFor = "the next bytes";
-        _timer.CancelAfter(Least(_options.StallTimeout));
-        return _any.Token;
+        _limit.CancelAfter(Least(_options.StallTimeout));
+        return _limit.Token;
     }
 
     /// <summary>The stall deadline for a client that does not take what is there: its fault, not the worker's.</summary>
@@ -47,14 +50,14 @@ internal sealed class DecodeClock : IDisposable
     /// <exception cref="OperationCanceledException">A deadline passed while the bytes were on their way here.</exception>
     public CancellationToken ExpectClient()
     {
-        if (Least(_options.StallTimeout) > TimeSpan.Zero) _timer.CancelAfter(_options.StallTimeout);
-        else _timer.Cancel();
-        _any.Token.ThrowIfCancellationRequested();
+        if (Least(_options.StallTimeout) > TimeSpan.Zero) _limit.CancelAfter(_options.StallTimeout);
+        else _limit.Cancel();
+        _limit.Token.ThrowIfCancellationRequested();
         _waitingFor = Client;
-        return _any.Token;
+        return _limit.Token;
     }
 
-    public void Cancel() => _timer.Cancel();
+    public void Cancel() => _limit.Cancel();
 
     public RouterError Explain(string worker, Exception e, bool began) => _shutdown.IsCancellationRequested
         ? new RouterError(503, "draining", "The router is shutting down and its grace period is over. Send the request again, to another router.") { IsRetryable = true }
@@ -68,8 +71,9 @@ internal sealed class DecodeClock : IDisposable
 
     public void Dispose()
     {
-        _any.Dispose();
-        _timer.Dispose();
+        _gone.Dispose();
+        _ended.Dispose();
+        _limit.Dispose();
     }
 
     private TimeSpan Least(TimeSpan wait)
