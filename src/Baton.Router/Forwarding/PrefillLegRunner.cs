@@ -98,15 +98,16 @@ internal sealed class PrefillLegRunner(AttemptContext attempt, Candidate prefill
     }
 
     /// <summary>Reads to the end: an unread body would hold the connection, and on SGLang the request.</summary>
-    private async Task<byte[]?> DrainAsync(ILegResponse response, byte[] buffer, int length, CancellationToken ct)
+    private async ValueTask<byte[]?> DrainAsync(ILegResponse response, byte[] buffer, int length, CancellationToken ct)
     {
         ArrayBufferWriter<byte>? kept = attempt.NeedsPrefillAnswer ? new ArrayBufferWriter<byte>(Math.Max(length, 256)) : null;
-        while (length > 0)
+        // The first fill ends short of the buffer only at the body's end.
+        for (bool more = length == buffer.Length; ; more = length > 0)
         {
             kept?.Write(buffer.AsSpan(0, length));
             if (kept?.WrittenCount > MaxCapturedBytes) kept = null;
+            if (!more) return kept?.WrittenSpan.ToArray();
             length = await response.ReadAsync(buffer, ct);
         }
-        return kept?.WrittenSpan.ToArray();
     }
 }
