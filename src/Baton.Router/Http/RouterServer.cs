@@ -1,8 +1,5 @@
-using Baton.Core.Metrics;
-using Baton.Router.Bodies;
 using Baton.Router.Control;
 using Baton.Router.Discovery;
-using Baton.Router.Errors;
 using Baton.Router.Forwarding;
 using Baton.Router.KvEvents;
 using Baton.Router.Legs;
@@ -13,12 +10,9 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Primitives;
-using BadHttpRequestException = Microsoft.AspNetCore.Http.BadHttpRequestException;
 
 namespace Baton.Router.Http;
 
@@ -28,10 +22,7 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly RouterOptions _options;
     private readonly TimeProvider _time;
-    private readonly RouterRandom _ids;
     private readonly ILogger _logger;
-    private readonly KeyRing _keys;
-    private readonly RequestHeads _heads;
     private readonly RouterMetrics _metrics;
     private readonly MetricsScrape _scrape;
     private readonly HttpLegTransport _transport;
@@ -43,16 +34,13 @@ public sealed class RouterServer : IAsyncDisposable
     private readonly KubernetesApi? _cluster;
     private readonly PodFollower? _follower;
     private readonly KvEventFollowers _kvEvents;
-    private readonly ControlApi _controlApi;
-    private readonly InfoApi _info;
-    private readonly RouteApi _routes;
-    private readonly KeyRing _admin;
     private readonly DeepReadiness _deep;
+    private readonly DataApi _data;
+    private readonly ReadinessApi _readiness;
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationTokenSource _cut = new();
     private Task _background = Task.CompletedTask;
     private int _connections;
-    private volatile bool _draining, _refusing;
 
     /// <param name="seed">Of rooms, random policies and request ids.</param>
     /// <exception cref="ArgumentException">An option that names nothing we know, or a worker twice.</exception>
@@ -61,7 +49,6 @@ public sealed class RouterServer : IAsyncDisposable
     {
         _options = options = options.Effective();
         _time = time;
-        _ids = new RouterRandom(~seed);
         _app = RouterHost.Build(options, logging, CountAsync);
         ILoggerFactory loggers = _app.Services.GetRequiredService<ILoggerFactory>();
         _logger = loggers.CreateLogger<RouterServer>();
@@ -70,8 +57,6 @@ public sealed class RouterServer : IAsyncDisposable
         Router = new PdRouter(options, fleet, seed);
         _metrics = new RouterMetrics(Router, () => Volatile.Read(ref _connections), time, options.DurationBuckets);
         _scrape = new MetricsScrape(_metrics, options.MetricsCompat, _logger);
-        _keys = new KeyRing(options.ApiKeys);
-        _heads = new RequestHeads(options.ForwardHeaders, options.RequestIdHeaders, keepsAuthorization: !_keys.IsEmpty);
         _transport = new HttpLegTransport(options.ConnectTimeout, time, () => _metrics.Replays.Add(1), WorkerTls.Load(options));
         RouteJournal journal = new();
         _forwarder = new PdForwarder(Router, _transport, options, _metrics, journal, time, seed + 1, loggers.CreateLogger<PdForwarder>()) { Shutdown = _cut.Token };
@@ -87,13 +72,16 @@ public sealed class RouterServer : IAsyncDisposable
         }
         _kvEvents = new KvEventFollowers(Router, options, time, loggers.CreateLogger<KvEventFollowers>());
         _leases = new WorkerLeases(WorkerSource.Lease, _control, fleet, options.LeaseTime, _metrics, time, loggers.CreateLogger<WorkerLeases>());
-        _admin = new KeyRing(options.AdminKey is { } key ? [key] : []);
-        _controlApi = new ControlApi(Router, _control, _leases, _transport, _admin, _stop.Token);
-        _info = new InfoApi(Router, _transport);
-        _routes = new RouteApi(Router, journal, _heads, options.AllowClientRank, time);
+        KeyRing keys = new(options.ApiKeys), admin = new(options.AdminKey is { } key ? [key] : []);
+        RequestHeads heads = new(options.ForwardHeaders, options.RequestIdHeaders, keepsAuthorization: !keys.IsEmpty);
         _deep = new DeepReadiness(Router, _forwarder, time);
+        _data = new DataApi(keys, heads, new RouterRandom(~seed), _forwarder);
+        _readiness = new ReadinessApi(Router, _deep);
+        RequestDispatch dispatch = new(
+            options, _metrics, _scrape, new AccessGuard(keys, admin), _data, _readiness, new InfoApi(Router, _transport),
+            new RouteApi(Router, journal, heads, options.AllowClientRank, time), new ControlApi(Router, _control, _leases, _transport, admin, _stop.Token), time);
         RouterHost.UseCors(_app, options);
-        _app.Run(HandleAsync);
+        _app.Run(dispatch.HandleAsync);
     }
 
     public PdRouter Router { get; }
@@ -138,11 +126,11 @@ public sealed class RouterServer : IAsyncDisposable
     /// <remarks>An idle router has nobody to wait for and is done at once.</remarks>
     public async Task DrainAsync()
     {
-        _draining = true;
+        _readiness.IsDraining = true;
         (int running, int waiting) = _forwarder.Admitted;
         _logger.Draining(running, waiting);
         if (running + waiting > 0) await Task.Delay(_options.DrainSettle, _time);
-        _refusing = true;
+        _data.IsRefusing = true;
         long began = _time.GetTimestamp();
         while (_forwarder.Admitted is not (0, 0) && _time.GetElapsedTime(began) < _options.ShutdownGrace)
             await Task.Delay(TimeSpan.FromMilliseconds(20), _time);
@@ -184,112 +172,4 @@ public sealed class RouterServer : IAsyncDisposable
             Interlocked.Decrement(ref _connections);
         }
     };
-
-    private async Task HandleAsync(HttpContext context)
-    {
-        TimeSpan received = _time.GetElapsedTime(0);
-        (string method, string path) = PathTags.Of(context.Request);
-        _metrics.Entered();
-        if (_options.CompatHeaders) context.Response.OnStarting(NameErrorForSmg, context);
-        try
-        {
-            Task handling = DispatchAsync(context, received);
-            // A request for tokens is on its way by now: what is noted here costs no latency.
-            _metrics.Came(method, path);
-            await handling;
-        }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
-        {
-            // The client left; there is nobody to answer.
-        }
-        finally
-        {
-            _metrics.Answered(method, path, context.RequestAborted.IsCancellationRequested ? 499 : context.Response.StatusCode, _time.GetElapsedTime(0) - received);
-        }
-    }
-
-    private static Task NameErrorForSmg(object state)
-    {
-        IHeaderDictionary headers = ((HttpContext)state).Response.Headers;
-        if (headers.TryGetValue("x-baton-error-code", out StringValues code)) headers["x-smg-error-code"] = code;
-        return Task.CompletedTask;
-    }
-
-    private Task DispatchAsync(HttpContext context, TimeSpan received)
-    {
-        string path = context.Request.Path.Value ?? "/";
-        if (context.Features.Get<SidePort>() is { } side && !side.Serves.Contains(path))
-            return Reply.ErrorAsync(context, new RouterError(404, "not_found", $"This port serves {string.Join(", ", side.Serves)} only."));
-        return (context.Request.Method, path) switch
-        {
-            ("POST", "/v1/chat/completions") => ForwardAsync(context, DataEndpoint.Chat, received),
-            ("POST", "/v1/completions") => ForwardAsync(context, DataEndpoint.Completions, received),
-            ("POST" or "PUT", "/generate") => ForwardAsync(context, DataEndpoint.Generate, received),
-            ("GET", "/health" or "/liveness") => Reply.BytesAsync(context, 200, "{\"status\":\"ok\"}"u8.ToArray(), "application/json"),
-            ("GET", "/readiness") => ReadinessAsync(context),
-            ("GET", "/health_generate") => _info.HealthGenerateAsync(context),
-            ("GET", "/metrics") => Reply.TextAsync(context, 200, _scrape.Write(), PrometheusText.ContentType),
-            ("GET", "/v1/models") => GuardedAsync(context, _info.ModelsAsync),
-            ("GET", "/server_info" or "/get_server_info" or "/model_info" or "/get_model_info") => GuardedAsync(context, _info.ProxyAsync),
-            ("POST", "/v1/tokenize" or "/v1/detokenize" or "/tokenize" or "/detokenize") => GuardedAsync(context, _info.ProxyAsync),
-            ("POST", "/routes/explain") => OperatorsAsync(context, _routes.ExplainAsync),
-            ("GET", "/routes/recent") => OperatorsAsync(context, _routes.RecentAsync),
-            _ => OtherAsync(context),
-        };
-    }
-
-    private async Task OtherAsync(HttpContext context)
-    {
-        if (await _controlApi.TryHandleAsync(context)) return;
-        await Reply.ErrorAsync(context, new RouterError(501, "not_implemented", $"The router has no {context.Request.Method} {context.Request.Path}. "
-            + "It serves /v1/chat/completions, /v1/completions, /generate, /v1/models, /workers, /routes/explain, /routes/recent, /health, /readiness and /metrics."));
-    }
-
-    private Task GuardedAsync(HttpContext context, Func<HttpContext, Task> handler) =>
-        _keys.Admits(context.Request.Headers.Authorization, out _) ? handler(context) : Reply.ErrorAsync(context, Unauthorized());
-
-    // They name workers and other tenants' requests. Without an admin key whoever may send requests may ask why they went where.
-    private Task OperatorsAsync(HttpContext context, Func<HttpContext, Task> handler) => _options.AdminKey is null ? GuardedAsync(context, handler)
-        : _admin.Admits(context.Request.Headers.Authorization, out _) ? handler(context)
-        : Reply.ErrorAsync(context, new RouterError(401, "unauthorized", "Send the router's admin key as 'Authorization: Bearer KEY'."));
-
-    private Task ForwardAsync(HttpContext context, DataEndpoint endpoint, TimeSpan received)
-    {
-        if (!_keys.Admits(context.Request.Headers.Authorization, out string? tenant)) return Reply.ErrorAsync(context, Unauthorized());
-        if (!_refusing) return ForwardAdmittedAsync(context, endpoint, _heads.From(context.Request, $"req-{_ids.Next():x16}", tenant, received));
-        context.Response.Headers.Connection = "close";
-        return Reply.ErrorAsync(context, new RouterError(503, "draining", "The router is shutting down. Send the request to another one.") { IsRetryable = true });
-    }
-
-    private async Task ForwardAdmittedAsync(HttpContext context, DataEndpoint endpoint, RequestHead head)
-    {
-        try
-        {
-            using BodyBuffer buffer = await BodyBuffer.ReadAsync(context.Request, context.RequestAborted);
-            ClientBody body = ClientBodyReader.Read(buffer.Utf8, endpoint);
-            await _forwarder.ForwardAsync(body, head, new HttpClientReply(context), context.RequestAborted);
-        }
-        catch (BodyException e)
-        {
-            await Reply.ErrorAsync(context, new RouterError(400, e.Code, e.Message));
-        }
-        catch (BadHttpRequestException e)
-        {
-            await Reply.ErrorAsync(context, new RouterError(e.StatusCode, e.StatusCode == 413 ? "payload_too_large" : "invalid_request_body", e.Message));
-        }
-    }
-
-    private async Task ReadinessAsync(HttpContext context)
-    {
-        ReadinessBody body = ReadinessBody.Of(Router.Fleet.Now);
-        if (_draining) body = body with { Status = "draining" };
-        else if (context.Request.Query["deep"] == "1" && body.Status == "ready")
-        {
-            body = body with { Pairs = await _deep.ProbeAsync(context.RequestAborted) };
-            if (body.Pairs.Any(p => !p.Ok)) body = body with { Status = "pair_failing" };
-        }
-        await Reply.JsonAsync(context, body.Status == "ready" ? 200 : 503, body, RouterJson.Default.ReadinessBody);
-    }
-
-    private static RouterError Unauthorized() => new(401, "unauthorized", "Send one of the router's keys as 'Authorization: Bearer KEY'.");
 }
