@@ -53,7 +53,7 @@ internal sealed class Target(Func<int, int, Task<(int Port, IAsyncDisposable? Be
     {
         for (int i = 0; i < Copies; i++)
         {
-            TrivialWorker prefill = new(), decode = new();
+            TrivialWorker prefill = new(WorkerRole.Prefill), decode = new(WorkerRole.Decode);
             (int port, IAsyncDisposable? between) = await open(prefill.Port, decode.Port);
             _copies.Add((port, between, [prefill, decode]));
             await Load.SaturateAsync(port, body, seconds / Copies);

@@ -1,10 +1,15 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Baton.Core.Ids;
 
 namespace Baton.Benchmarks.Router;
 
 /// <summary>The cheapest worker that speaks HTTP: reads a request and writes bytes that were made once. What remains is the router's cost.</summary>
+/// <remarks>
+/// A decode worker streams four events, each in a write of its own. A prefill worker computes one token, so it streams one event, and all of
+/// its answer is there at once: its writes would keep the socket thread that it shares with decode, and pass for the router's.
+/// </remarks>
 internal sealed class TrivialWorker : IDisposable
 {
     private static readonly byte[] Whole = Answer("application/json", """{"text":"hello","meta_info":{"id":"x","finish_reason":{"type":"stop"},"prompt_tokens":9,"completion_tokens":1}}""");
@@ -12,10 +17,13 @@ internal sealed class TrivialWorker : IDisposable
     private static readonly byte[] StreamHead = Encoding.ASCII.GetBytes("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
     private static readonly byte[] StreamEvent = Chunk("data: {\"text\":\"hello\",\"meta_info\":{\"id\":\"x\"}}\n\n");
     private static readonly byte[] StreamEnd = [.. Chunk("data: [DONE]\n\n"), .. "0\r\n\r\n"u8];
+    private static readonly byte[] PrefillStream = [.. StreamHead, .. StreamEvent, .. StreamEnd];
     private readonly Socket _listener = new(SocketType.Stream, ProtocolType.Tcp);
+    private readonly WorkerRole _role;
 
-    public TrivialWorker()
+    public TrivialWorker(WorkerRole role)
     {
+        _role = role;
         _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen(1024);
         Port = ((IPEndPoint)_listener.LocalEndPoint!).Port;
@@ -38,7 +46,7 @@ internal sealed class TrivialWorker : IDisposable
         }
     }
 
-    private static async Task ServeAsync(Socket socket)
+    private async Task ServeAsync(Socket socket)
     {
         socket.NoDelay = true;
         byte[] buffer = new byte[256 * 1024];
@@ -60,6 +68,7 @@ internal sealed class TrivialWorker : IDisposable
                 buffer.AsSpan(total, length - total).CopyTo(buffer);
                 length -= total;
                 if (!stream) await socket.SendAsync(post ? Whole : Info);
+                else if (_role == WorkerRole.Prefill) await socket.SendAsync(PrefillStream);
                 else
                 {
                     await socket.SendAsync(StreamHead);
