@@ -20,6 +20,8 @@ SortedDictionary<string, Func<string[], Task<int>>> measurements = new()
     ["ttft"] = TtftTableBenchmark.RunAsync,
 };
 
+// What a measurement starts of itself, as a process of its own.
+if (args is [AwakeCores.Name]) return await AwakeCores.RunAsync();
 if (args.Length > 0 && measurements.TryGetValue(args[0], out Func<string[], Task<int>>? run)) return await run(args[1..]);
 Console.Error.WriteLine($"Which measurement? {string.Join(", ", measurements.Keys)}");
 return 2;

@@ -32,15 +32,8 @@ internal static class RouterMeasurement
             {
                 body_bytes = bytes,
                 stream,
-                direct_p50_us = d.P50,
-                direct_p99_us = d.P99,
-                routed_p50_us = r.P50,
-                routed_p99_us = r.P99,
-                // What any further hop costs on this machine: bytes copied through one more pair of sockets.
-                relay_added_p50_us = Math.Round(hop.P50 - d.P50, 1),
-                relay_added_p99_us = Math.Round(hop.P99 - d.P99, 1),
-                added_p50_us = Math.Round(r.P50 - d.P50, 1),
-                added_p99_us = Math.Round(r.P99 - d.P99, 1),
+                idle = Added(d.Idle, hop.Idle, r.Idle),
+                awake = Added(d.Awake, hop.Awake, r.Awake),
                 direct_saturated_rps = Math.Round(d.SaturatedRate),
                 routed_saturated_rps = Math.Round(r.SaturatedRate),
                 ratio = Math.Round(r.SaturatedRate / d.SaturatedRate, 3),
@@ -56,13 +49,29 @@ internal static class RouterMeasurement
         return 0;
     }
 
-    /// <param name="seconds">Of requests at a fixed rate for each target; half as long without pauses.</param>
+    /// <param name="seconds">Of requests at a fixed rate for each target, half as long without pauses, and once more at the rate on cores that are kept awake.</param>
     private static async Task MeasureAsync(string body, double seconds, params Target[] targets)
     {
         foreach (Target target in targets) await target.WarmUpAsync(body, WarmUpSeconds);
         for (int round = 0; round < Rounds; round++)
             foreach (Target target in targets) await target.MeasureAsync(body, Rate, seconds / Rounds, round);
+        using AwakeCores awake = AwakeCores.Start();
+        for (int round = 0; round < Rounds; round++)
+            foreach (Target target in targets) await target.MeasureAwakeAsync(body, Rate, seconds / Rounds, round);
     }
+
+    private static object Added(Target.Latency direct, Target.Latency relayed, Target.Latency routed) => new
+    {
+        direct_p50_us = Math.Round(direct.P50, 1),
+        direct_p99_us = Math.Round(direct.P99, 1),
+        routed_p50_us = Math.Round(routed.P50, 1),
+        routed_p99_us = Math.Round(routed.P99, 1),
+        // What any further hop costs on this machine: bytes copied through one more pair of sockets.
+        relay_added_p50_us = Math.Round(relayed.P50 - direct.P50, 1),
+        relay_added_p99_us = Math.Round(relayed.P99 - direct.P99, 1),
+        added_p50_us = Math.Round(routed.P50 - direct.P50, 1),
+        added_p99_us = Math.Round(routed.P99 - direct.P99, 1),
+    };
 
     /// <summary>Reading an 8 KiB body and writing both legs from it.</summary>
     private static object SplitBody()

@@ -15,7 +15,7 @@ internal sealed class Target(Func<int, int, Task<(int Port, IAsyncDisposable? Be
 {
     private const int Copies = 4;
     private readonly List<(int Port, IAsyncDisposable? Between, TrivialWorker[] Workers)> _copies = [];
-    private readonly List<double> _micros = [];
+    private readonly List<double> _micros = [], _awakeMicros = [];
     private double _saturated, _seconds, _processorMicros, _allocated;
 
     public static Target Direct() => new((_, decode) => Task.FromResult<(int, IAsyncDisposable?)>((decode, null)));
@@ -39,14 +39,21 @@ internal sealed class Target(Func<int, int, Task<(int Port, IAsyncDisposable? Be
         return (server.Url.Port, server);
     });
 
-    public readonly record struct Figures(double P50, double P99, double SaturatedRate, double ProcessorMicros, double Allocated);
+    public readonly record struct Latency(double P50, double P99)
+    {
+        public static Latency Of(List<double> micros)
+        {
+            micros.Sort();
+            return new Latency(micros[micros.Count / 2], micros[(int)(micros.Count * 0.99)]);
+        }
+    }
+
+    /// <param name="Idle">On cores that sleep between requests.</param>
+    /// <param name="Awake">On cores that are kept awake.</param>
+    public readonly record struct Figures(Latency Idle, Latency Awake, double SaturatedRate, double ProcessorMicros, double Allocated);
 
     /// <summary>Latencies over all rounds; processor time and memory of everybody who had part in a request.</summary>
-    public Figures Read()
-    {
-        _micros.Sort();
-        return new Figures(Math.Round(_micros[_micros.Count / 2], 1), Math.Round(_micros[(int)(_micros.Count * 0.99)], 1), _saturated / _seconds, _processorMicros / _saturated, _allocated / _saturated);
-    }
+    public Figures Read() => new(Latency.Of(_micros), Latency.Of(_awakeMicros), _saturated / _seconds, _processorMicros / _saturated, _allocated / _saturated);
 
     /// <summary>Sets up the copies, and asks each until its code is compiled for good and its buffers are there: what is measured has been up for a while.</summary>
     public async Task WarmUpAsync(string body, double seconds)
@@ -72,6 +79,10 @@ internal sealed class Target(Func<int, int, Task<(int Port, IAsyncDisposable? Be
         _processorMicros += (Environment.CpuUsage.TotalTime - processor).TotalMicroseconds;
         _allocated += GC.GetTotalAllocatedBytes() - allocated;
     }
+
+    /// <summary>A paced stretch, while somebody keeps the cores awake.</summary>
+    public async Task MeasureAwakeAsync(string body, int rate, double seconds, int round) =>
+        _awakeMicros.AddRange(await Load.OpenLoopAsync(_copies[round % Copies].Port, body, rate, seconds));
 
     public async ValueTask DisposeAsync()
     {
