@@ -57,7 +57,7 @@ internal sealed class RequestDispatch(
             ("GET", "/health_generate") => info.HealthGenerateAsync(context),
             ("GET", "/metrics") => Reply.TextAsync(context, 200, scrape.Write(), PrometheusText.ContentType),
             ("GET", "/v1/models") => access.ForClientsAsync(context, info.ModelsAsync),
-            ("GET", "/serverinfo" or "/get_serverinfo" or "/modelinfo" or "/get_modelinfo") => access.ForClientsAsync(context, info.ProxyAsync),
+            ("GET", "/server_info" or "/get_server_info" or "/model_info" or "/get_model_info") => access.ForClientsAsync(context, info.ProxyAsync),
             ("POST", "/v1/tokenize" or "/v1/detokenize" or "/tokenize" or "/detokenize") => access.ForClientsAsync(context, info.ProxyAsync),
             ("POST", "/routes/explain") => access.ForOperatorsAsync(context, routes.ExplainAsync),
             ("GET", "/routes/recent") => access.ForOperatorsAsync(context, routes.RecentAsync),

@@ -29,7 +29,9 @@ internal sealed class LegStream(Stream inner) : Stream
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         ValueTask<int> reading = inner.ReadAsync(buffer, cancellationToken);
-        return reading.IsCompletedSuccessfully ? new(Look(reading.Result, buffer.Length)) : WaitAsync(reading, buffer.Length);
+        if (!reading.IsCompletedSuccessfully) return WaitAsync(reading, buffer.Length);
+        int read = reading.Result;
+        return IsCut(read, buffer.Length) ? ValueTask.FromException<int>(new StaleConnectionException(null)) : new(read);
     }
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
@@ -71,22 +73,23 @@ internal sealed class LegStream(Stream inner) : Stream
         return at >= 0 && Utf8Parser.TryParse(head[(at + "\r\nContent-Length: ".Length)..], out long length, out _) ? length : 0;
     }
 
-    private int Look(int read, int wanted)
-    {
-        if (wanted == 0) return read;
-        if (read == 0 && IsStale) throw new StaleConnectionException(null);
-        if (read > 0) (_isAnswered, _hasServed) = (true, true);
-        return read;
-    }
-
     // An idle connection is none that a request waits for: the last one was answered.
     private bool IsStale => _wasReused && !_isAnswered;
+
+    /// <summary>Notes what was read, and whether it is the end of a connection that a request waits for.</summary>
+    private bool IsCut(int read, int wanted)
+    {
+        if (wanted == 0) return false;
+        if (read > 0) (_isAnswered, _hasServed) = (true, true);
+        return read == 0 && IsStale;
+    }
 
     private async ValueTask<int> WaitAsync(ValueTask<int> reading, int wanted)
     {
         try
         {
-            return Look(await reading, wanted);
+            int read = await reading;
+            return IsCut(read, wanted) ? throw new StaleConnectionException(null) : read;
         }
         catch (IOException e) when (IsStale && e is not StaleConnectionException)
         {
