@@ -24,7 +24,9 @@ internal sealed class LegStream(Stream inner) : Stream
     private int _held;
     // Of the request that is being written.
     private long _left;
-    private bool _isAnswered, _wasReused, _hasServed;
+    // The reader may find the end just when the next request begins: one of the two has to see the other.
+    private readonly Lock _turn = new();
+    private bool _isAnswered, _wasReused, _hasServed, _hasEnded;
 
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -38,7 +40,8 @@ internal sealed class LegStream(Stream inner) : Stream
     {
         if (_left == 0 || (_left == Unknown && _isAnswered))
         {
-            _left = Begin(buffer.Span, out bool waits);
+            _left = Begin(buffer.Span, out bool waits, out bool isTooLate);
+            if (isTooLate) return ValueTask.FromException(new StaleConnectionException(null));
             if (waits)
             {
                 _left -= buffer.Length;
@@ -51,11 +54,17 @@ internal sealed class LegStream(Stream inner) : Stream
     }
 
     /// <summary>A request's first bytes: notes what it is, and keeps a copy of them when the rest of its body must follow.</summary>
+    /// <param name="isTooLate">The connection ended after it was picked up.</param>
     /// <returns>Bytes of the whole request.</returns>
-    private long Begin(ReadOnlySpan<byte> first, out bool waits)
+    private long Begin(ReadOnlySpan<byte> first, out bool waits, out bool isTooLate)
     {
         int head = first.IndexOf("\r\n\r\n"u8) + 4;
-        (_wasReused, _isAnswered, waits) = (_hasServed && head >= 4, false, false);
+        waits = false;
+        lock (_turn)
+        {
+            (_wasReused, _isAnswered) = (_hasServed && head >= 4, false);
+            isTooLate = _hasEnded && _wasReused;
+        }
         if (head < 4) return Unknown;
         long whole = head + BodyBytes(first[..head]);
         // A head alone is never held: whoever sends one may want to hear from the worker before the body.
@@ -80,21 +89,27 @@ internal sealed class LegStream(Stream inner) : Stream
     private bool IsCut(int read, int wanted)
     {
         if (wanted == 0) return false;
-        if (read > 0) (_isAnswered, _hasServed) = (true, true);
-        return read == 0 && IsStale;
+        lock (_turn)
+        {
+            if (read == 0) _hasEnded = true;
+            else (_isAnswered, _hasServed) = (true, true);
+            return read == 0 && IsStale;
+        }
     }
 
     private async ValueTask<int> WaitAsync(ValueTask<int> reading, int wanted)
     {
+        int read;
         try
         {
-            int read = await reading;
-            return IsCut(read, wanted) ? throw new StaleConnectionException(null) : read;
+            read = await reading;
         }
-        catch (IOException e) when (IsStale && e is not StaleConnectionException)
+        catch (IOException e)
         {
-            throw new StaleConnectionException(e);
+            if (IsCut(0, 1)) throw new StaleConnectionException(e);
+            throw;
         }
+        return IsCut(read, wanted) ? throw new StaleConnectionException(null) : read;
     }
 
     private async ValueTask WaitAsync(ValueTask writing)

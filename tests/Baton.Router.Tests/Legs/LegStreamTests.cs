@@ -66,6 +66,57 @@ public sealed class LegStreamTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_connection_that_ends_between_its_being_picked_up_and_the_request_is_stale(bool isReset)
+    {
+        (LegStream stream, Socket worker) = await ConnectAsync();
+        byte[] request = "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n1"u8.ToArray();
+        await using (stream)
+        {
+            await stream.WriteAsync(request);
+            await ReadAsync(worker, request.Length);
+            await worker.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"u8.ToArray());
+            Assert.True(await stream.ReadAsync(new byte[64]) > 0);
+            // The HTTP client reads ahead while a connection lies idle; that is no request's end.
+            Task<int> ahead = stream.ReadAsync(new byte[64]).AsTask();
+            if (isReset) worker.LingerState = new LingerOption(true, 0);
+            worker.Close();
+            if (isReset) Assert.IsNotType<StaleConnectionException>(await Assert.ThrowsAnyAsync<IOException>(() => ahead.WaitAsync(Patience)));
+            else Assert.Equal(0, await ahead.WaitAsync(Patience));
+
+            await Assert.ThrowsAsync<StaleConnectionException>(() => stream.WriteAsync(request).AsTask());
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_connection_that_ends_under_a_body_is_stale_unless_its_worker_answered_before_it_had_all(bool answers)
+    {
+        (LegStream stream, Socket worker) = await ConnectAsync();
+        byte[] answer = "HTTP/1.1 413 Too large\r\n"u8.ToArray();
+        await using (stream)
+        {
+            await stream.WriteAsync("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n1"u8.ToArray());
+            await worker.SendAsync(answer);
+            Assert.True(await stream.ReadAsync(new byte[64]) > 0);
+
+            // More than the sockets hold, so it is still being written when the answer comes and when the connection ends.
+            await stream.WriteAsync("POST / HTTP/1.1\r\nContent-Length: 67108864\r\n\r\n1"u8.ToArray());
+            Task writing = stream.WriteAsync(new byte[67108863]).AsTask();
+            if (answers)
+            {
+                await worker.SendAsync(answer);
+                Assert.True(await stream.ReadAsync(new byte[64]) > 0);
+            }
+            worker.Close();
+
+            Assert.Equal(!answers, await Assert.ThrowsAnyAsync<IOException>(() => writing.WaitAsync(Patience)) is StaleConnectionException);
+        }
+    }
+
     [Fact]
     public async Task Bodies_of_every_length_around_the_http_clients_buffer_arrive_whole_over_one_connection()
     {
